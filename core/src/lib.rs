@@ -1,0 +1,71 @@
+//! One Server-Sent Events engine: an exact wire format, one bounded log with cursors, one hub.
+//!
+//! The two flows, in the order of the code:
+//!
+//! ```text
+//! publish   event -> wire/encode -> topic/log -> hub -+-> selector -> an event loop's streams
+//!                                      ^              +-> subscription -> your code
+//!                                      +-- topic/cursor <- Last-Event-ID (replay is the same read as live)
+//! receive   bytes -> wire/parse -> event -> you
+//! ```
+//!
+//! `event`, `id`, `error` and `options` use nothing; `wire` uses those; `topic` uses `wire`. None of these knows a
+//! clock, a lock, a thread or a socket: time is an argument. `hub`, `selector` and `subscription` add those.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `hub` | yes | [`Hub`] and all that needs a clock or a lock. Without it: events, encoder, parser, with `memchr` alone |
+#![cfg_attr(
+    not(feature = "hub"),
+    allow(
+        dead_code,
+        reason = "the log and its cursors are built, and used by the hub only"
+    )
+)]
+
+mod error;
+mod event;
+mod id;
+mod options;
+mod topic;
+mod wire;
+
+#[cfg(feature = "hub")]
+mod batch;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+mod registry;
+#[cfg(feature = "hub")]
+mod selector;
+#[cfg(feature = "hub")]
+mod stats;
+#[cfg(feature = "hub")]
+mod stream;
+#[cfg(feature = "hub")]
+mod subscription;
+
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, EventRef, Fields, MAX_RETRY, RESERVED_PREFIX};
+pub use id::{EventId, MAX_CUSTOM_ID};
+pub use options::{
+    History, HubOptions, Limits, OnGap, Slow, Start, StreamOptions, SubscribeOptions,
+};
+pub use topic::cursor::GapReason;
+pub use wire::encode::encode;
+pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
+
+#[cfg(feature = "hub")]
+pub use batch::Batch;
+#[cfg(feature = "hub")]
+pub use hub::{Hub, Topic};
+#[cfg(feature = "hub")]
+pub use selector::{Selector, Token};
+#[cfg(feature = "hub")]
+pub use stats::{Stats, TopicStats};
+#[cfg(feature = "hub")]
+pub use stream::{Delivery, End, EndReason, StreamInfo};
+#[cfg(feature = "hub")]
+pub use subscription::{Reader, Subscription};

@@ -1,0 +1,279 @@
+//! One stream of a selector: a cursor, and what a client's connection adds to it.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::event::Fields;
+use crate::hub::HubInner;
+use crate::options::StreamOptions;
+use crate::topic::cursor::Cursor;
+use crate::topic::table::{Name, Table};
+use crate::wire::encode::encode_checked;
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The client, or whoever read the subscription, left.
+    Client,
+    /// It was too slow.
+    Slow,
+    /// The hub was drained or closed.
+    Drain,
+    /// [`crate::Hub::disconnect`], or a newer stream of the same key.
+    Kick,
+    /// The client's right to the stream ran out.
+    Expired,
+    /// The stream reached its maximum age.
+    MaxAge,
+    /// The host failed.
+    Error,
+}
+
+impl EndReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Slow,
+        Self::Drain,
+        Self::Kick,
+        Self::Expired,
+        Self::MaxAge,
+        Self::Error,
+    ];
+
+    /// The word for it in all three languages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Slow => "slow",
+            Self::Drain => "drain",
+            Self::Kick => "kick",
+            Self::Expired => "expired",
+            Self::MaxAge => "max_age",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a stream has to send.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// Events.
+    Frames(Arc<Batch>),
+    /// Bytes of this stream alone: the opening block, a heartbeat.
+    Bytes(Arc<[u8]>),
+    /// The event that tells of a gap. A snapshot may follow.
+    Gap(Arc<[u8]>),
+    /// The stream is over.
+    End(End),
+}
+
+/// How a stream ends.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// Bytes to send before the end: a farewell.
+    pub last: Option<Arc<[u8]>>,
+    /// Whether the host is to end the response. Otherwise the client takes nothing, and is to be cut.
+    pub clean: bool,
+}
+
+/// An end that has been decided on.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) reason: EndReason,
+    /// When it may happen.
+    pub(crate) at: u64,
+    /// When it must have happened, at whatever price.
+    pub(crate) deadline: u64,
+    /// Events up to here still go out.
+    pub(crate) through: u64,
+    pub(crate) last: Option<Arc<[u8]>>,
+}
+
+/// What is known of a stream when it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Whose it was.
+    pub key: Option<String>,
+    /// What it read: topic names and patterns.
+    pub topics: Vec<String>,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// How long it lasted, in milliseconds.
+    pub duration: u64,
+    /// Events handed to it.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Its position.
+    pub last_event_id: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) cursor: Cursor,
+    // Shared with the subscription: thousands of streams of one route have the same names.
+    pub(crate) names: Arc<[Name]>,
+    pub(crate) key: Option<Box<str>>,
+    // Sent first, then gone.
+    pub(crate) opening: Option<Arc<[u8]>>,
+    // Boxed by rarity it could be; it is small enough not to be.
+    pub(crate) ending: Option<Ending>,
+    /// It has been told of its end; the host has still to remove it.
+    pub(crate) ended: bool,
+    /// The host has taken everything and waits for more.
+    pub(crate) waiting: bool,
+    pub(crate) needs_snapshot: bool,
+    pub(crate) connection: bool,
+    opened_at: u64,
+    pub(crate) last_sent: u64,
+    /// Since when the host has been writing the last delivery.
+    pub(crate) busy_since: u64,
+    heartbeat: Option<u64>,
+    // When it ends by its age or its client's rights, and which of the two.
+    ends_at: Option<(u64, EndReason)>,
+    write_timeout: Option<u64>,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        hub: &HubInner,
+        cursor: Cursor,
+        names: Arc<[Name]>,
+        options: &StreamOptions,
+        now: u64,
+    ) -> Self {
+        // A tenth up or down: streams that were opened together are not to speak or end together.
+        let jitter = |time: u64| time - time / 10 + hub.random(time / 5 + 1);
+        let age = options
+            .max_age
+            .map(|age| (now + jitter(age), EndReason::MaxAge));
+        let expiry = options
+            .expires_in
+            .map(|left| (now + left, EndReason::Expired));
+        Self {
+            opening: opening(hub, &cursor, options).map(Into::into),
+            names,
+            key: options.key.as_deref().map(Into::into),
+            ending: None,
+            ended: false,
+            waiting: false,
+            needs_snapshot: cursor.is_fresh(),
+            connection: options.connection,
+            opened_at: now,
+            last_sent: now,
+            busy_since: now,
+            heartbeat: options.heartbeat.map(|interval| jitter(interval).max(1)),
+            ends_at: [age, expiry]
+                .into_iter()
+                .flatten()
+                .min_by_key(|(at, _)| *at),
+            write_timeout: options.write_timeout,
+            events: 0,
+            bytes: 0,
+            cursor,
+        }
+    }
+
+    /// Decides on an end at the next frame boundary. Whether there was none before.
+    pub(crate) fn end(&mut self, reason: EndReason, last: Option<Arc<[u8]>>) -> bool {
+        if self.ended
+            || self
+                .ending
+                .as_ref()
+                .is_some_and(|ending| ending.reason != EndReason::Drain)
+        {
+            return false;
+        }
+        self.ending = Some(Ending {
+            reason,
+            at: 0,
+            // Whoever takes nothing meets the write timeout.
+            deadline: u64::MAX,
+            through: 0,
+            last,
+        });
+        true
+    }
+
+    pub(crate) fn grow_old(&mut self, now: u64) {
+        if let Some((at, reason)) = self.ends_at
+            && at <= now
+        {
+            self.end(reason, None);
+        }
+    }
+
+    pub(crate) fn heartbeat_due(&self, now: u64) -> bool {
+        self.heartbeat
+            .is_some_and(|interval| now >= self.last_sent + interval)
+    }
+
+    /// Whether a stream that is being written is beyond hope.
+    pub(crate) fn is_stuck(&self, table: &Table, now: u64) -> bool {
+        self.write_timeout
+            .is_some_and(|timeout| now >= self.busy_since + timeout)
+            || self
+                .ending
+                .as_ref()
+                .is_some_and(|ending| now >= ending.deadline)
+            || self.write_timeout.is_some() && self.cursor.is_overdue(table)
+    }
+
+    /// When a waiting stream wants to be looked at, if nothing is published.
+    pub(crate) fn next_due(&self, now: u64) -> u64 {
+        let heartbeat = self.heartbeat.map(|interval| self.last_sent + interval);
+        let age = self.ends_at.map(|(at, _)| at);
+        let ending = self.ending.as_ref().map(|ending| ending.at);
+        [heartbeat, age, ending]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX)
+            .max(now + 1)
+    }
+
+    pub(crate) fn info(&self, hub: &HubInner, reason: EndReason) -> StreamInfo {
+        StreamInfo {
+            key: self.key.as_deref().map(Into::into),
+            topics: self
+                .names
+                .iter()
+                .map(|name| name.text.as_ref().to_owned())
+                .collect(),
+            reason,
+            duration: hub.now() - self.opened_at,
+            events: self.events,
+            bytes: self.bytes,
+            last_event_id: hub.id(self.cursor.position()).to_string(),
+        }
+    }
+}
+
+/// What a stream begins with: the reconnection time, and its position, so that the first reconnect can resume.
+fn opening(hub: &HubInner, cursor: &Cursor, options: &StreamOptions) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(retry) = options.retry {
+        bytes.extend_from_slice(format!("retry: {retry}\n").as_bytes());
+    }
+    // A gap event carries the position itself.
+    if options.announce_position {
+        let fields = id_only(&hub.id(cursor.start()).to_string());
+        bytes.extend(fields);
+    }
+    // Without a blank line of its own, `retry:` belongs to the first event: decoders that take every blank line for an
+    // event see none too many.
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn id_only(id: &str) -> Vec<u8> {
+    encode_checked(&Fields {
+        id: Some(id),
+        ..Fields::default()
+    })
+}

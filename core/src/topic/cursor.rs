@@ -1,0 +1,517 @@
+//! One reader's position over its set of topics. Replay, live delivery and resume are the same act: read what comes
+//! after the position.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::options::{OnGap, Slow, Start};
+use crate::topic::Millis;
+use crate::topic::frame::Frame;
+use crate::topic::log::Log;
+use crate::topic::table::{Effects, ListenerId, Name, Table, TopicId};
+
+/// The most that a reader whose id is unknown may replay, in bytes: a restart must not make every client pull all.
+const UNKNOWN_REPLAY: u64 = 256 * 1024;
+
+/// Why a reader did not get events that it should have had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GapReason {
+    /// They have left the history.
+    Expired,
+    /// The id it came with is not one of this hub, or its event is no longer known.
+    Unknown,
+    /// It was too slow.
+    Lagged,
+}
+
+impl GapReason {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+            Self::Lagged => "lagged",
+        }
+    }
+}
+
+/// What a subscription asks of its cursor.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) names: Arc<[Name]>,
+    pub(crate) start: Start,
+    /// The newest event when `subscribe` was called.
+    pub(crate) head: u64,
+    pub(crate) on_gap: OnGap,
+    pub(crate) slow: Slow,
+    pub(crate) max_lag: u64,
+}
+
+/// A position, and what is needed to go on from it.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    // What is read: topics and patterns, attached for as long as the cursor lives.
+    sources: Vec<TopicId>,
+    // What is read instead until `until`: the logs behind a pattern that became active after the start position.
+    // Boxed: few cursors have it, and those not for long.
+    catch_up: Option<Box<CatchUp>>,
+    // Every event up to here has been read, or told of as lost.
+    position: u64,
+    // Losses up to here have been told.
+    told: u64,
+    // The head when the reader was last caught up. Lag counts from here: what it owes from before is replay.
+    mark: u64,
+    // A gap that is known and not told yet. Boxed: it is told once.
+    gap: Option<Box<Gap>>,
+    on_gap: OnGap,
+    slow: Slow,
+    max_lag: u64,
+    // It came without an id.
+    fresh: bool,
+    listener: ListenerId,
+}
+
+#[derive(Debug)]
+struct CatchUp {
+    sources: Vec<(TopicId, Option<Arc<str>>)>,
+    until: u64,
+}
+
+/// A gap to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) reason: GapReason,
+    /// The id that the reader came with; `None`: its position, as a hub id.
+    pub(crate) last_event_id: Option<Box<str>>,
+    /// Where the reader stood.
+    pub(crate) from: u64,
+    /// From where it goes on: the id of the gap event.
+    pub(crate) to: u64,
+}
+
+/// What a read found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Nothing new.
+    Idle,
+    /// Frames, appended to the caller's list. How many were left out, since newer ones stand in for them.
+    Frames {
+        /// Left out by conflation.
+        conflated: u64,
+    },
+    /// Something is lost.
+    Gap(Box<Gap>),
+    /// The reader is over its lag limit and is to be disconnected.
+    Slow,
+}
+
+impl Cursor {
+    /// Attaches a reader to its topics and finds out where it starts.
+    pub(crate) fn attach(table: &mut Table, terms: &Terms, listener: ListenerId) -> Self {
+        let head = table.head();
+        let sources: Vec<TopicId> = terms
+            .names
+            .iter()
+            .map(|name| table.attach(name, listener, terms.max_lag))
+            .collect();
+        let mut cursor = Self {
+            sources,
+            catch_up: None,
+            position: terms.head.min(head),
+            told: 0,
+            mark: head,
+            gap: None,
+            on_gap: terms.on_gap,
+            slow: terms.slow,
+            max_lag: terms.max_lag,
+            fresh: !matches!(terms.start, Start::After(_)),
+            listener,
+        };
+        let mut given: Option<&str> = None;
+        match &terms.start {
+            Start::Head => {}
+            Start::Earliest => cursor.position = 0,
+            Start::After(id) => {
+                given = Some(id);
+                match table.resolve(id) {
+                    Some(seq) => cursor.position = seq,
+                    None => return cursor.start_unknown(table, terms, id),
+                }
+            }
+        }
+        let lost = cursor.look_back(table, terms);
+        if terms.start == Start::Earliest {
+            cursor.told = head;
+        } else if lost > cursor.position {
+            cursor.start_gap(GapReason::Expired, given, lost, head);
+        }
+        cursor
+    }
+
+    /// The id is not one of ours: the reader gets a gap event and the newest retained events up to a cap.
+    fn start_unknown(mut self, table: &Table, terms: &Terms, id: &str) -> Self {
+        self.position = 0;
+        self.look_back(table, terms);
+        self.position = self.newest_within(table, UNKNOWN_REPLAY);
+        let (to, head) = (self.position, table.head());
+        self.start_gap(GapReason::Unknown, Some(id), to, head);
+        self.told = head;
+        self
+    }
+
+    fn start_gap(&mut self, reason: GapReason, given: Option<&str>, lost: u64, head: u64) {
+        let from = self.position;
+        let to = match self.on_gap {
+            OnGap::Replay => lost,
+            OnGap::Live => head,
+        };
+        if self.on_gap == OnGap::Live {
+            self.position = head;
+            self.catch_up = None;
+        }
+        self.told = self.told.max(to);
+        self.gap = Some(Box::new(Gap {
+            reason,
+            last_event_id: given.map(Into::into),
+            from,
+            to,
+        }));
+    }
+
+    /// Finds what stands between the start position and the sources' own logs. Returns the newest event after the
+    /// position that is known to be lost, or something not after it.
+    fn look_back(&mut self, table: &Table, terms: &Terms) -> u64 {
+        let head = table.head();
+        let mut lost = 0;
+        let mut behind: Vec<(TopicId, Option<Arc<str>>)> = Vec::new();
+        for (name, id) in terms.names.iter().zip(&self.sources) {
+            let evicted = table.log(*id).map_or(0, Log::evicted_through);
+            if !name.is_pattern {
+                behind.push((*id, None));
+                lost = lost.max(evicted);
+            } else if evicted > self.position {
+                let topics = table.matching_after(&name.text, self.position);
+                lost = lost.max(table.lost_after(&name.text, self.position, &topics));
+                behind.extend(topics.into_iter().map(|(id, name)| (id, Some(name))));
+            } else {
+                behind.push((*id, None));
+            }
+        }
+        if behind.iter().any(|(_, name)| name.is_some()) && self.position < head {
+            self.catch_up = Some(Box::new(CatchUp {
+                sources: behind,
+                until: head,
+            }));
+        }
+        lost
+    }
+
+    /// The position after which the retained events have at most so many bytes.
+    fn newest_within(&self, table: &Table, mut bytes: u64) -> u64 {
+        let logs = self.logs(table);
+        let mut ends: Vec<usize> = logs.iter().map(|log| log.len()).collect();
+        let mut position = table.head();
+        loop {
+            let newest = (0..logs.len())
+                .filter_map(|i| logs[i].get(ends[i].checked_sub(1)?).map(|frame| (frame, i)))
+                .max_by_key(|(frame, _)| frame.seq);
+            let Some((frame, _)) = newest else {
+                return position;
+            };
+            let Some(rest) = bytes.checked_sub(frame.len() as u64) else {
+                return position;
+            };
+            bytes = rest;
+            position = frame.seq - 1;
+            for (log, end) in logs.iter().zip(&mut ends) {
+                if *end > 0
+                    && log
+                        .get(*end - 1)
+                        .is_some_and(|other| other.seq == frame.seq)
+                {
+                    *end -= 1;
+                }
+            }
+        }
+    }
+
+    /// What is read at this position.
+    fn logs<'t>(&self, table: &'t Table) -> Vec<&'t Log> {
+        match &self.catch_up {
+            Some(catch_up) => catch_up
+                .sources
+                .iter()
+                .filter_map(|(id, _)| table.log(*id))
+                .collect(),
+            None => self
+                .sources
+                .iter()
+                .filter_map(|id| table.log(*id))
+                .collect(),
+        }
+    }
+
+    /// Every event up to here has been read, or told of as lost.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Where the reader starts, before a gap that is still to be told.
+    pub(crate) fn start(&self) -> u64 {
+        self.gap.as_ref().map_or(self.position, |gap| gap.to)
+    }
+
+    /// Whether the reader begins without anything to go on from.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh || self.gap.is_some()
+    }
+
+    /// Whether nothing from before its last visit is left to read.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.position >= self.mark && self.told <= self.position
+    }
+
+    /// Whether the last read went up to the head.
+    pub(crate) fn is_at_head(&self) -> bool {
+        self.position == self.mark
+    }
+
+    /// Whether so many bytes at once are within the lag limit.
+    pub(crate) fn allows(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.max_lag
+    }
+
+    /// Goes on from where another reader of the same topic at the same position got to, which is the head.
+    pub(crate) fn follow(&mut self, position: u64) {
+        self.position = position;
+        self.mark = position;
+    }
+
+    /// The one topic or pattern that is read, when there is only one and nothing special about the position.
+    pub(crate) fn only_source(&self) -> Option<TopicId> {
+        match self.sources[..] {
+            [id] if self.catch_up.is_none() && self.gap.is_none() => Some(id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn sources(&self) -> &[TopicId] {
+        &self.sources
+    }
+
+    /// What has been published since the reader was last caught up and not been read, in bytes.
+    pub(crate) fn lag(&self, table: &Table) -> u64 {
+        let from = self.position.max(self.mark);
+        self.sources
+            .iter()
+            .filter_map(|id| table.log(*id))
+            .map(|log| log.bytes_after(from))
+            .sum()
+    }
+
+    /// Whether the reader is to be disconnected, without reading: it is stuck elsewhere.
+    pub(crate) fn is_overdue(&self, table: &Table) -> bool {
+        match self.slow {
+            Slow::Disconnect => self.lag(table) > self.max_lag,
+            // What it owes is known only when it is read.
+            Slow::Skip | Slow::Conflate => false,
+        }
+    }
+
+    /// Reads up to about `max_bytes` of frames after the position, in order, each once.
+    pub(crate) fn read(
+        &mut self,
+        table: &mut Table,
+        now: Millis,
+        max_bytes: usize,
+        out: &mut Vec<Arc<Frame>>,
+        fx: &mut Effects,
+    ) -> Read {
+        if let Some(gap) = self.gap.take() {
+            return Read::Gap(gap);
+        }
+        let head = table.head();
+        if self.position >= head {
+            self.mark = head;
+            return Read::Idle;
+        }
+        for id in &self.sources {
+            table.expire_topic(*id, now, fx);
+        }
+        if let Some(read) = self.find_loss(table, head) {
+            return read;
+        }
+        let over = self.lag(table) > self.max_lag;
+        match self.slow {
+            Slow::Disconnect if over => return Read::Slow,
+            Slow::Conflate if over => return self.conflate(table, head, out),
+            _ => {}
+        }
+        let until = self
+            .catch_up
+            .as_ref()
+            .map_or(head, |catch_up| catch_up.until);
+        let before = out.len();
+        let complete = {
+            let logs = self.logs(table);
+            merge(&logs, self.position, until, max_bytes, out)
+        };
+        self.position = if complete {
+            self.catch_up = None;
+            until
+        } else {
+            out.last().map_or(until, |frame| frame.seq)
+        };
+        if self.position >= head {
+            self.mark = head;
+        }
+        if out.len() == before {
+            // A catch-up may end without a frame while the live logs have some.
+            return if complete && until < head {
+                self.read(table, now, max_bytes, out, fx)
+            } else {
+                Read::Idle
+            };
+        }
+        Read::Frames { conflated: 0 }
+    }
+
+    /// Whether something after the position has been dropped.
+    fn find_loss(&mut self, table: &Table, head: u64) -> Option<Read> {
+        let known = self.position.max(self.told);
+        let lost = match &self.catch_up {
+            Some(catch_up) => catch_up
+                .sources
+                .iter()
+                .map(|(id, name)| match (table.log(*id), name) {
+                    (Some(log), _) => log.evicted_through(),
+                    (None, Some(name)) => table.evicted_through(name),
+                    (None, None) => 0,
+                })
+                // What a log dropped after the catch-up's end is the live logs' concern.
+                .map(|seq| seq.min(catch_up.until))
+                .max(),
+            None => self
+                .sources
+                .iter()
+                .filter_map(|id| table.log(*id))
+                .map(|log| match self.slow {
+                    Slow::Conflate => log.owed_through(),
+                    _ => log.evicted_through(),
+                })
+                .max(),
+        }?;
+        if lost <= known {
+            return None;
+        }
+        // Whoever was still replaying has not been slow: the history has moved on.
+        let replaying = self.position < self.mark && lost <= self.mark;
+        let reason = match self.slow {
+            _ if replaying => GapReason::Expired,
+            Slow::Skip => GapReason::Lagged,
+            // Within its limit: the common budget of all histories has taken it.
+            _ if self.lag(table) <= self.max_lag => GapReason::Expired,
+            _ => return Some(Read::Slow),
+        };
+        self.start_gap(reason, None, lost, head);
+        if reason == GapReason::Lagged {
+            // Told, and forgiven: lag is counted anew.
+            self.mark = head;
+        }
+        self.gap.take().map(Read::Gap)
+    }
+
+    /// Reads all that is owed, less what newer frames of the same topic and key stand in for.
+    fn conflate(&mut self, table: &Table, head: u64, out: &mut Vec<Arc<Frame>>) -> Read {
+        let logs = self.logs(table);
+        let before = out.len();
+        let mut all = Vec::new();
+        merge(&logs, self.position, head, usize::MAX, &mut all);
+        let owed = |frame: &Frame| {
+            logs.iter().any(|log| {
+                log.get(log.after(frame.seq - 1))
+                    .is_some_and(|found| found.seq == frame.seq && !log.is_superseded(found))
+            })
+        };
+        let total = all.len();
+        all.retain(|frame| owed(frame));
+        let bytes: u64 = all.iter().map(|frame| frame.len() as u64).sum();
+        if bytes > self.max_lag {
+            return Read::Slow;
+        }
+        let conflated = (total - all.len()) as u64;
+        out.append(&mut all);
+        self.position = head;
+        self.mark = head;
+        self.catch_up = None;
+        if out.len() == before && conflated == 0 {
+            return Read::Idle;
+        }
+        Read::Frames { conflated }
+    }
+
+    /// Takes the reader off its topics.
+    pub(crate) fn detach(&mut self, table: &mut Table, now: Millis, fx: &mut Effects) {
+        for id in self.sources.drain(..) {
+            table.detach(id, self.listener, now, fx);
+        }
+    }
+}
+
+/// Frames of several logs with `after < seq <= until`, in order, each once. Whether all of them fitted.
+fn merge(
+    logs: &[&Log],
+    after: u64,
+    until: u64,
+    max_bytes: usize,
+    out: &mut Vec<Arc<Frame>>,
+) -> bool {
+    let mut bytes = 0;
+    let mut take = |frame: &Arc<Frame>| {
+        // At least one frame goes, however large.
+        if bytes > 0 && bytes + frame.len() > max_bytes {
+            return false;
+        }
+        bytes += frame.len();
+        out.push(frame.clone());
+        true
+    };
+    if let [log] = logs {
+        let mut at = log.after(after);
+        while let Some(frame) = log.get(at).filter(|frame| frame.seq <= until) {
+            if !take(frame) {
+                return false;
+            }
+            at += 1;
+        }
+        return true;
+    }
+    // The next frame of each log, the oldest on top.
+    let mut next: BinaryHeap<Reverse<(u64, usize, usize)>> = logs
+        .iter()
+        .enumerate()
+        .filter_map(|(log, frames)| {
+            let at = frames.after(after);
+            frames.get(at).map(|frame| Reverse((frame.seq, log, at)))
+        })
+        .collect();
+    let mut last = after;
+    while let Some(Reverse((seq, log, at))) = next.pop() {
+        if seq > until {
+            return true;
+        }
+        let Some(frame) = logs[log].get(at) else {
+            continue;
+        };
+        // One event of several topics stands in several logs.
+        if seq > last && !take(frame) {
+            return false;
+        }
+        last = seq;
+        if let Some(frame) = logs[log].get(at + 1) {
+            next.push(Reverse((frame.seq, log, at + 1)));
+        }
+    }
+    true
+}

@@ -1,0 +1,19 @@
+//! What a hub remembers, and where its readers are. Without I/O, clocks or locks: time is an argument, in milliseconds
+//! since the hub's start.
+//!
+//! ```text
+//! publish -> table.rs (number the frame) -> log.rs (append, evict) -+
+//!                                                                   +-> cursor.rs: what comes after my position?
+//! subscribe -> table.rs (attach) -> cursor.rs (gap, replay, live) --+
+//! ```
+
+pub(crate) mod cursor;
+pub(crate) mod frame;
+pub(crate) mod log;
+pub(crate) mod pattern;
+pub(crate) mod table;
+pub(crate) mod tombstones;
+pub(crate) mod wheel;
+
+/// Milliseconds since the hub's start.
+pub(crate) type Millis = u64;
