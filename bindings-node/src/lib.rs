@@ -1,1 +1,32 @@
-//! The Node face of `ssehub`.
+//! The Node face of `ssehub`: it converts and calls. What users see is the JavaScript beside it.
+//!
+//! Every export says `catch_unwind`: a panic becomes an exception instead of the end of the process.
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::missing_errors_doc,
+    reason = "napi hands us owned values"
+)]
+
+mod error;
+mod event;
+mod hub;
+mod options;
+mod parser;
+mod selector;
+mod stats;
+mod subscription;
+
+use napi_derive::napi;
+
+/// The version of the engine, for a check against the package's.
+#[napi(catch_unwind)]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// Panics. The tests call it to prove that the process survives.
+#[napi(catch_unwind)]
+#[expect(clippy::panic, reason = "it is what the function is for")]
+pub fn panic_for_test() {
+    panic!("asked for");
+}

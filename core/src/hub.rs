@@ -185,13 +185,12 @@ impl Hub {
         if self.inner.state() == State::Closed {
             return Err(closed());
         }
-        let size = frame.len() as u64;
         let mut fx = Effects::default();
-        let id = {
+        let (id, size) = {
             let mut table = self.inner.table();
-            let id = table.append(topics, frame, self.inner.now(), &mut fx);
+            let (id, size) = table.append(topics, frame, self.inner.now(), &mut fx);
             self.inner.head.store(id.seq, Ordering::Release);
-            id
+            (id, size as u64)
         };
         fx.run();
         Counters::add(&self.inner.counters.published, 1);
@@ -405,6 +404,16 @@ impl Hub {
                 .0;
         }
         true
+    }
+
+    /// Takes new streams again after a drain: the server was started anew in the same process.
+    pub fn resume(&self) {
+        let _ = self.inner.state.compare_exchange(
+            State::Draining as u8,
+            State::Open as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
     }
 
     /// Ends all streams and subscriptions at once and takes no further calls.

@@ -242,7 +242,7 @@ impl Selector {
         Some(info)
     }
 
-    /// Whether a stream must begin with a snapshot: nothing to resume from, or a gap.
+    /// Whether a snapshot is due: at the begin of a stream that came without an id, and after a gap was delivered.
     pub fn needs_snapshot(&self, token: Token) -> bool {
         self.lock()
             .get_mut(token)
@@ -386,6 +386,7 @@ impl Drop for SelectorInner {
         let this: *const Self = self;
         let mut fx = Effects::default();
         let mut gone = Vec::new();
+        let wake;
         {
             let mut streams = self.lock();
             let mut table = hub.table();
@@ -399,8 +400,9 @@ impl Drop for SelectorInner {
                     gone.push((token, stream.key, stream.connection));
                 }
             }
-            table.remove_listener(self.listener);
+            wake = table.remove_listener(self.listener);
         }
+        drop(wake);
         fx.run();
         for (token, key, connection) in gone {
             if let Some(key) = key {

@@ -261,10 +261,10 @@ fn opening(hub: &HubInner, cursor: &Cursor, options: &StreamOptions) -> Option<V
     if let Some(retry) = options.retry {
         bytes.extend_from_slice(format!("retry: {retry}\n").as_bytes());
     }
-    // A gap event carries the position itself.
-    if options.announce_position {
-        let fields = id_only(&hub.id(cursor.start()).to_string());
-        bytes.extend(fields);
+    if options.announce_position
+        && let Some(position) = cursor.announced()
+    {
+        bytes.extend(id_only(&hub.id(position).to_string()));
     }
     // Without a blank line of its own, `retry:` belongs to the first event: decoders that take every blank line for an
     // event see none too many.

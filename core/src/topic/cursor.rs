@@ -74,8 +74,18 @@ pub(crate) struct Cursor {
 
 #[derive(Debug)]
 struct CatchUp {
-    sources: Vec<(TopicId, Option<Arc<str>>)>,
+    sources: Vec<Behind>,
     until: u64,
+}
+
+/// One log of a catch-up.
+#[derive(Debug)]
+struct Behind {
+    id: TopicId,
+    // The topic's name: unlike the reader's own sources it may vanish meanwhile.
+    name: Option<Arc<str>>,
+    // Its newest event when the catch-up began. What it drops after that is the live logs' concern.
+    newest: u64,
 }
 
 /// A gap to be told.
@@ -136,13 +146,14 @@ impl Cursor {
                 given = Some(id);
                 match table.resolve(id) {
                     Some(seq) => cursor.position = seq,
-                    None => return cursor.start_unknown(table, terms, id),
+                    None => return cursor.start_unknown(table, id),
                 }
             }
         }
-        let lost = cursor.look_back(table, terms);
+        let lost = cursor.look_back(table);
         if terms.start == Start::Earliest {
-            cursor.told = head;
+            // What is gone already is not missed.
+            cursor.told = lost;
         } else if lost > cursor.position {
             cursor.start_gap(GapReason::Expired, given, lost, head);
         }
@@ -150,13 +161,13 @@ impl Cursor {
     }
 
     /// The id is not one of ours: the reader gets a gap event and the newest retained events up to a cap.
-    fn start_unknown(mut self, table: &Table, terms: &Terms, id: &str) -> Self {
+    fn start_unknown(mut self, table: &Table, id: &str) -> Self {
         self.position = 0;
-        self.look_back(table, terms);
+        let lost = self.look_back(table);
         self.position = self.newest_within(table, UNKNOWN_REPLAY);
-        let (to, head) = (self.position, table.head());
-        self.start_gap(GapReason::Unknown, Some(id), to, head);
-        self.told = head;
+        // Not before what is lost: whoever comes back with the gap event's id is not told again.
+        let to = self.position.max(lost);
+        self.start_gap(GapReason::Unknown, Some(id), to, table.head());
         self
     }
 
@@ -179,28 +190,35 @@ impl Cursor {
         }));
     }
 
-    /// Finds what stands between the start position and the sources' own logs. Returns the newest event after the
-    /// position that is known to be lost, or something not after it.
-    fn look_back(&mut self, table: &Table, terms: &Terms) -> u64 {
+    /// Finds what stands between the position and the sources' own logs. Returns the newest event after the position
+    /// that is known to be lost, or something not after it.
+    fn look_back(&mut self, table: &Table) -> u64 {
         let head = table.head();
-        let mut lost = 0;
-        let mut behind: Vec<(TopicId, Option<Arc<str>>)> = Vec::new();
-        for (name, id) in terms.names.iter().zip(&self.sources) {
-            let evicted = table.log(*id).map_or(0, Log::evicted_through);
-            if !name.is_pattern {
-                behind.push((*id, None));
-                lost = lost.max(evicted);
-            } else if evicted > self.position {
+        let (mut lost, mut needed) = (0, false);
+        let mut sources = Vec::new();
+        let behind = |id: TopicId, name: Option<Arc<str>>| Behind {
+            id,
+            name,
+            newest: table.log(id).map_or(0, Log::head),
+        };
+        for id in &self.sources {
+            let (Some(name), Some(log)) = (table.name(*id), table.log(*id)) else {
+                continue;
+            };
+            if name.is_pattern && log.evicted_through() > self.position {
+                needed = true;
                 let topics = table.matching_after(&name.text, self.position);
                 lost = lost.max(table.lost_after(&name.text, self.position, &topics));
-                behind.extend(topics.into_iter().map(|(id, name)| (id, Some(name))));
+                sources.extend(topics.into_iter().map(|(id, name)| behind(id, Some(name))));
             } else {
-                behind.push((*id, None));
+                lost = lost.max(log.evicted_through());
+                sources.push(behind(*id, None));
             }
         }
-        if behind.iter().any(|(_, name)| name.is_some()) && self.position < head {
+        // Also where no topic has anything: the pattern's own log must not be asked about the time before it was.
+        if needed && self.position < head {
             self.catch_up = Some(Box::new(CatchUp {
-                sources: behind,
+                sources,
                 until: head,
             }));
         }
@@ -210,30 +228,30 @@ impl Cursor {
     /// The position after which the retained events have at most so many bytes.
     fn newest_within(&self, table: &Table, mut bytes: u64) -> u64 {
         let logs = self.logs(table);
-        let mut ends: Vec<usize> = logs.iter().map(|log| log.len()).collect();
+        // The newest frame of each log, as far as not looked at; the newest of all on top.
+        let last = |log: usize, end: usize| {
+            let at = end.checked_sub(1)?;
+            logs[log].get(at).map(|frame| (frame.seq, log, at))
+        };
+        let mut next: BinaryHeap<(u64, usize, usize)> = (0..logs.len())
+            .filter_map(|log| last(log, logs[log].len()))
+            .collect();
         let mut position = table.head();
-        loop {
-            let newest = (0..logs.len())
-                .filter_map(|i| logs[i].get(ends[i].checked_sub(1)?).map(|frame| (frame, i)))
-                .max_by_key(|(frame, _)| frame.seq);
-            let Some((frame, _)) = newest else {
-                return position;
-            };
-            let Some(rest) = bytes.checked_sub(frame.len() as u64) else {
-                return position;
-            };
-            bytes = rest;
-            position = frame.seq - 1;
-            for (log, end) in logs.iter().zip(&mut ends) {
-                if *end > 0
-                    && log
-                        .get(*end - 1)
-                        .is_some_and(|other| other.seq == frame.seq)
-                {
-                    *end -= 1;
-                }
+        let mut counted = None;
+        while let Some((seq, log, at)) = next.pop() {
+            // One event of several topics stands in several logs.
+            if counted != Some(seq) {
+                let size = logs[log].get(at).map_or(0, |frame| frame.len() as u64);
+                let Some(rest) = bytes.checked_sub(size) else {
+                    return position;
+                };
+                bytes = rest;
+                position = seq - 1;
+                counted = Some(seq);
             }
+            next.extend(last(log, at));
         }
+        position
     }
 
     /// What is read at this position.
@@ -242,14 +260,17 @@ impl Cursor {
             Some(catch_up) => catch_up
                 .sources
                 .iter()
-                .filter_map(|(id, _)| table.log(*id))
+                .filter_map(|behind| table.log(behind.id))
                 .collect(),
-            None => self
-                .sources
-                .iter()
-                .filter_map(|id| table.log(*id))
-                .collect(),
+            None => self.live_logs(table),
         }
+    }
+
+    fn live_logs<'t>(&self, table: &'t Table) -> Vec<&'t Log> {
+        self.sources
+            .iter()
+            .filter_map(|id| table.log(*id))
+            .collect()
     }
 
     /// Every event up to here has been read, or told of as lost.
@@ -257,14 +278,15 @@ impl Cursor {
         self.position
     }
 
-    /// Where the reader starts, before a gap that is still to be told.
-    pub(crate) fn start(&self) -> u64 {
-        self.gap.as_ref().map_or(self.position, |gap| gap.to)
+    /// The position to announce to the client. None where a gap event comes first: that has the position, and a client
+    /// that has been told the position before the gap, and is then cut off, would never hear of the gap.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.gap.is_none().then_some(self.position)
     }
 
-    /// Whether the reader begins without anything to go on from.
+    /// Whether the reader begins without anything to go on from. A gap says so by itself.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.fresh || self.gap.is_some()
+        self.fresh && self.gap.is_none()
     }
 
     /// Whether nothing from before its last visit is left to read.
@@ -300,14 +322,22 @@ impl Cursor {
         &self.sources
     }
 
-    /// What has been published since the reader was last caught up and not been read, in bytes.
+    /// What has been published since the reader was last caught up and not been read, in bytes. Exact where it is over
+    /// the limit.
     pub(crate) fn lag(&self, table: &Table) -> u64 {
         let from = self.position.max(self.mark);
-        self.sources
-            .iter()
-            .filter_map(|id| table.log(*id))
-            .map(|log| log.bytes_after(from))
-            .sum()
+        let live = self.sources.iter().filter_map(|id| table.log(*id));
+        let sum = live.map(|log| log.bytes_after(from)).sum();
+        if sum <= self.max_lag || self.sources.len() == 1 {
+            return sum;
+        }
+        // One event of several topics stands in several logs, and counts once.
+        let logs = self.live_logs(table);
+        let dropped = logs.iter().map(|log| log.dropped_after(from)).max();
+        let retained: u64 = Merged::new(&logs, from)
+            .map(|frame| frame.len() as u64)
+            .sum();
+        retained + dropped.unwrap_or(0)
     }
 
     /// Whether the reader is to be disconnected, without reading: it is stuck elsewhere.
@@ -343,9 +373,11 @@ impl Cursor {
             return read;
         }
         let over = self.lag(table) > self.max_lag;
+        let replaying = self.position < self.mark || self.catch_up.is_some();
         match self.slow {
             Slow::Disconnect if over => return Read::Slow,
-            Slow::Conflate if over => return self.conflate(table, head, out),
+            // What it owes from before it came is no lag, and is not conflated.
+            Slow::Conflate if over && !replaying => return self.conflate(table, head, out),
             _ => {}
         }
         let until = self
@@ -380,28 +412,14 @@ impl Cursor {
     /// Whether something after the position has been dropped.
     fn find_loss(&mut self, table: &Table, head: u64) -> Option<Read> {
         let known = self.position.max(self.told);
-        let lost = match &self.catch_up {
-            Some(catch_up) => catch_up
-                .sources
-                .iter()
-                .map(|(id, name)| match (table.log(*id), name) {
-                    (Some(log), _) => log.evicted_through(),
-                    (None, Some(name)) => table.evicted_through(name),
-                    (None, None) => 0,
-                })
-                // What a log dropped after the catch-up's end is the live logs' concern.
-                .map(|seq| seq.min(catch_up.until))
-                .max(),
-            None => self
-                .sources
-                .iter()
-                .filter_map(|id| table.log(*id))
-                .map(|log| match self.slow {
-                    Slow::Conflate => log.owed_through(),
-                    _ => log.evicted_through(),
-                })
-                .max(),
-        }?;
+        let mut lost = self.newest_loss(table);
+        if lost > known && self.catch_up.is_none() {
+            // A pattern's own log has what its readers may be behind. Its topics may have more.
+            let patterns = |id: &TopicId| table.name(*id).is_some_and(|name| name.is_pattern);
+            if self.sources.iter().any(patterns) {
+                lost = self.look_back(table);
+            }
+        }
         if lost <= known {
             return None;
         }
@@ -422,20 +440,39 @@ impl Cursor {
         self.gap.take().map(Read::Gap)
     }
 
+    /// The newest event that a log which is being read has dropped.
+    fn newest_loss(&self, table: &Table) -> u64 {
+        let lost = match &self.catch_up {
+            Some(catch_up) => catch_up
+                .sources
+                .iter()
+                .map(|behind| match (table.log(behind.id), &behind.name) {
+                    (Some(log), _) => log.evicted_through().min(behind.newest),
+                    (None, Some(name)) => table.evicted_through(name).min(behind.newest),
+                    (None, None) => 0,
+                })
+                .max(),
+            None => self
+                .sources
+                .iter()
+                .filter_map(|id| table.log(*id))
+                .map(|log| match self.slow {
+                    Slow::Conflate => log.owed_through(),
+                    _ => log.evicted_through(),
+                })
+                .max(),
+        };
+        lost.unwrap_or(0)
+    }
+
     /// Reads all that is owed, less what newer frames of the same topic and key stand in for.
     fn conflate(&mut self, table: &Table, head: u64, out: &mut Vec<Arc<Frame>>) -> Read {
         let logs = self.logs(table);
         let before = out.len();
         let mut all = Vec::new();
         merge(&logs, self.position, head, usize::MAX, &mut all);
-        let owed = |frame: &Frame| {
-            logs.iter().any(|log| {
-                log.get(log.after(frame.seq - 1))
-                    .is_some_and(|found| found.seq == frame.seq && !log.is_superseded(found))
-            })
-        };
         let total = all.len();
-        all.retain(|frame| owed(frame));
+        all.retain(|frame| logs.iter().any(|log| log.owes(frame)));
         let bytes: u64 = all.iter().map(|frame| frame.len() as u64).sum();
         if bytes > self.max_lag {
             return Read::Slow;
@@ -444,7 +481,6 @@ impl Cursor {
         out.append(&mut all);
         self.position = head;
         self.mark = head;
-        self.catch_up = None;
         if out.len() == before && conflated == 0 {
             return Read::Idle;
         }
@@ -487,31 +523,47 @@ fn merge(
         }
         return true;
     }
+    Merged::new(logs, after)
+        .take_while(|frame| frame.seq <= until)
+        .all(take)
+}
+
+/// The frames of several logs after a position, in order, each once.
+struct Merged<'l, 't> {
+    logs: &'l [&'t Log],
     // The next frame of each log, the oldest on top.
-    let mut next: BinaryHeap<Reverse<(u64, usize, usize)>> = logs
-        .iter()
-        .enumerate()
-        .filter_map(|(log, frames)| {
-            let at = frames.after(after);
-            frames.get(at).map(|frame| Reverse((frame.seq, log, at)))
-        })
-        .collect();
-    let mut last = after;
-    while let Some(Reverse((seq, log, at))) = next.pop() {
-        if seq > until {
-            return true;
-        }
-        let Some(frame) = logs[log].get(at) else {
-            continue;
+    next: BinaryHeap<Reverse<(u64, usize, usize)>>,
+    last: u64,
+}
+
+impl<'l, 't> Merged<'l, 't> {
+    fn new(logs: &'l [&'t Log], after: u64) -> Self {
+        let first = |(at, log): (usize, &&Log)| {
+            let index = log.after(after);
+            log.get(index).map(|frame| Reverse((frame.seq, at, index)))
         };
-        // One event of several topics stands in several logs.
-        if seq > last && !take(frame) {
-            return false;
-        }
-        last = seq;
-        if let Some(frame) = logs[log].get(at + 1) {
-            next.push(Reverse((frame.seq, log, at + 1)));
+        Self {
+            logs,
+            next: logs.iter().enumerate().filter_map(first).collect(),
+            last: after,
         }
     }
-    true
+}
+
+impl<'t> Iterator for Merged<'_, 't> {
+    type Item = &'t Arc<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(Reverse((seq, log, at))) = self.next.pop() {
+            if let Some(frame) = self.logs[log].get(at + 1) {
+                self.next.push(Reverse((frame.seq, log, at + 1)));
+            }
+            // One event of several topics stands in several logs.
+            if seq > self.last {
+                self.last = seq;
+                return self.logs[log].get(at);
+            }
+        }
+        None
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Frame {
     /// When it was published, for the age limit of histories.
     pub(crate) at: Millis,
     /// Conflation: a newer frame of the same topic and key stands in for this one.
-    pub(crate) key: Option<Box<str>>,
+    pub(crate) key: Option<Arc<str>>,
     /// The id that the publisher chose, to find the event by it.
     pub(crate) custom_id: Option<Box<str>>,
     // The wire bytes begin here: the id line is written into room left for it, from the right.
@@ -80,6 +80,11 @@ impl Frame {
     /// How many bytes the frame has on the wire, which is what all limits count.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len() - self.start
+    }
+
+    /// The most bytes that a frame of these has on the wire, whatever its number.
+    pub(crate) fn largest(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Notes that one more log holds the frame. Whether it is the first.

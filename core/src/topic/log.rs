@@ -11,6 +11,8 @@ use crate::topic::frame::Frame;
 #[derive(Debug)]
 struct Entry {
     frame: Arc<Frame>,
+    // What a newer frame must have in common with this one to stand in for it.
+    key: Option<Arc<str>>,
     // Bytes ever published to this topic, this frame included: what lies between two positions is a subtraction.
     end: u64,
 }
@@ -26,10 +28,12 @@ pub(crate) struct Log {
     head: u64,
     // The newest event that was dropped.
     evicted_through: u64,
+    // Its bytes.
+    evicted_len: u64,
     // The newest dropped event that no newer one of its key had replaced: what a conflating reader cannot do without.
     owed_through: u64,
     // The newest frame of each key, kept while that frame is retained.
-    latest: HashMap<Box<str>, u64>,
+    latest: HashMap<Arc<str>, u64>,
     history: History,
 }
 
@@ -40,16 +44,17 @@ impl Log {
             published: 0,
             head: evicted_through,
             evicted_through,
+            evicted_len: 0,
             owed_through: evicted_through,
             latest: HashMap::new(),
             history,
         }
     }
 
-    pub(crate) fn append(&mut self, frame: Arc<Frame>) {
+    pub(crate) fn append(&mut self, frame: Arc<Frame>, key: Option<Arc<str>>) {
         self.published += frame.len() as u64;
         self.head = frame.seq;
-        if let Some(key) = &frame.key {
+        if let Some(key) = &key {
             match self.latest.get_mut(key) {
                 Some(seq) => *seq = frame.seq,
                 None => {
@@ -59,8 +64,20 @@ impl Log {
         }
         self.entries.push_back(Entry {
             frame,
+            key,
             end: self.published,
         });
+    }
+
+    /// The newest frame has come a second time, by another topic. No other frame stands in for both of its keys, so
+    /// it has none.
+    pub(crate) fn unkey_newest(&mut self) {
+        if let Some(entry) = self.entries.back_mut()
+            && let Some(key) = entry.key.take()
+            && self.latest.get(&key) == Some(&entry.frame.seq)
+        {
+            self.latest.remove(&key);
+        }
     }
 
     /// Drops the oldest frame if the limits say so. `keep` bytes of the newest frames stay whatever their age: that is
@@ -79,9 +96,10 @@ impl Log {
 
     /// Drops the oldest frame, whatever the limits say.
     pub(crate) fn evict_oldest(&mut self) -> Option<Arc<Frame>> {
-        let frame = self.entries.pop_front()?.frame;
+        let Entry { frame, key, .. } = self.entries.pop_front()?;
         self.evicted_through = frame.seq;
-        match &frame.key {
+        self.evicted_len = frame.len() as u64;
+        match &key {
             Some(key) if self.latest.get(key).is_some_and(|seq| *seq > frame.seq) => {}
             Some(key) => {
                 self.latest.remove(key);
@@ -140,15 +158,25 @@ impl Log {
         self.entries.get(index).map(|entry| &entry.frame)
     }
 
-    /// Bytes published after a position, those dropped since included as far as they are known.
+    /// Bytes published after a position: those that are retained, and of those that were dropped the last. A frame is
+    /// kept for its readers until all since it are more than they may be behind, so with that one frame they are over
+    /// their limit, unless the common budget has dropped it.
     pub(crate) fn bytes_after(&self, position: u64) -> u64 {
         if position >= self.head {
             return 0;
         }
         match self.after(position) {
-            0 if self.evicted_through > position => self.published,
-            0 => self.retained_bytes(),
+            0 => self.retained_bytes() + self.dropped_after(position),
             index => self.published - self.entries[index - 1].end,
+        }
+    }
+
+    /// The bytes of the newest dropped frame, if that is after a position.
+    pub(crate) fn dropped_after(&self, position: u64) -> u64 {
+        if self.evicted_through > position {
+            self.evicted_len
+        } else {
+            0
         }
     }
 
@@ -159,11 +187,12 @@ impl Log {
         })
     }
 
-    /// Whether a newer frame of this topic stands in for this one.
-    pub(crate) fn is_superseded(&self, frame: &Frame) -> bool {
-        frame
-            .key
-            .as_ref()
-            .is_some_and(|key| self.latest.get(key).is_some_and(|seq| *seq > frame.seq))
+    /// Whether this log has the frame, and no newer one that stands in for it.
+    pub(crate) fn owes(&self, frame: &Frame) -> bool {
+        let Some(entry) = self.entries.get(self.after(frame.seq - 1)) else {
+            return false;
+        };
+        let newest = entry.key.as_ref().and_then(|key| self.latest.get(key));
+        entry.frame.seq == frame.seq && newest.is_none_or(|seq| *seq == frame.seq)
     }
 }

@@ -15,5 +15,8 @@ pub(crate) mod table;
 pub(crate) mod tombstones;
 pub(crate) mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 /// Milliseconds since the hub's start.
 pub(crate) type Millis = u64;

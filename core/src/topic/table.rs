@@ -4,8 +4,7 @@
 //! topic it matches, for as long as it has readers. So a pattern reader costs one log to read, whatever it matches,
 //! and keeps no topic alive.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::id::EventId;
@@ -21,6 +20,9 @@ use crate::topic::wheel::Wheel;
 const EXPIRE_PER_CALL: usize = 8;
 /// A topic whose expired frames are held by readers is not looked at again sooner, in milliseconds.
 const EXPIRY_PAUSE: Millis = 1000;
+/// However long its history, a topic is looked at after so long: one that has vanished leaves its entry in the wheel
+/// until then.
+const EXPIRY_LOOK: Millis = 60_000;
 
 /// A place in the table. A topic that vanishes frees its place; `life` tells its former from its next tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,9 +56,10 @@ struct Topic {
     keep: u64,
     // Whom to tell. A short list (event loops, not readers), so a vector.
     listeners: Vec<Attached>,
-    // Whether the topic is in the wheel, and in the heap of oldest frames: at most once in each.
+    // Whether the topic is in the wheel, where it is at most once.
     in_wheel: bool,
-    in_heap: bool,
+    // The number by which it is in the list of oldest frames.
+    listed: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -116,8 +119,9 @@ pub(crate) struct Table {
     custom_ids: HashMap<Box<str>, u64>,
     // Which topic to look at for expired frames, and when.
     wheel: Wheel<TopicId>,
-    // Which topic holds the oldest frame. An entry may be out of date; it is put right when it comes to the top.
-    oldest: BinaryHeap<Reverse<(u64, TopicId)>>,
+    // Which topic holds the oldest frame. An entry may be out of date; it is put right when its turn comes. It leaves
+    // with its topic: short-lived ones would fill the list.
+    oldest: BTreeSet<(u64, TopicId)>,
     // Frames and bytes in logs, each frame counted once.
     frames: usize,
     bytes: usize,
@@ -138,7 +142,7 @@ impl Table {
             tombstones: Tombstones::new(options.limits.tombstones),
             custom_ids: HashMap::new(),
             wheel: Wheel::new(),
-            oldest: BinaryHeap::new(),
+            oldest: BTreeSet::new(),
             frames: 0,
             bytes: 0,
             options,
@@ -147,14 +151,15 @@ impl Table {
 
     // Publishing.
 
-    /// Numbers a frame and appends it to its topics. Taking the number and appending are one step.
+    /// Numbers a frame and appends it to its topics. Taking the number and appending are one step. Returns the id, and
+    /// the frame's bytes on the wire.
     pub(crate) fn append(
         &mut self,
         names: &[&str],
         mut frame: Arc<Frame>,
         now: Millis,
         fx: &mut Effects,
-    ) -> EventId {
+    ) -> (EventId, usize) {
         self.head += 1;
         let id = EventId {
             epoch: self.epoch,
@@ -165,10 +170,15 @@ impl Table {
         }
         for name in names {
             let topic = self.topic_or_new(name);
-            self.push(topic, &frame, now, fx);
+            self.push(topic, &frame, frame.key.clone(), now, fx);
             let matching = self.matching_patterns(topic);
+            // Under a pattern a key is one topic's still. No name has a NUL.
+            let key = match &frame.key {
+                Some(key) if !matching.is_empty() => Some(format!("{name}\0{key}").into()),
+                _ => None,
+            };
             for pattern in &matching {
-                self.push(*pattern, &frame, now, fx);
+                self.push(*pattern, &frame, key.clone(), now, fx);
             }
             self.give_back(topic, matching);
             self.vanish_if_idle(topic);
@@ -178,20 +188,31 @@ impl Table {
         {
             self.custom_ids.insert(custom.clone(), id.seq);
         }
+        let size = frame.len();
         self.enforce_budget(fx);
         self.expire(now, EXPIRE_PER_CALL, fx);
-        id
+        (id, size)
     }
 
-    fn push(&mut self, id: TopicId, frame: &Arc<Frame>, now: Millis, fx: &mut Effects) {
+    fn push(
+        &mut self,
+        id: TopicId,
+        frame: &Arc<Frame>,
+        key: Option<Arc<str>>,
+        now: Millis,
+        fx: &mut Effects,
+    ) {
         let Some(topic) = self.places[id.index as usize].topic.as_mut() else {
             return;
         };
         // The event names a topic twice, or two of its topics match one pattern.
         if topic.log.head() == frame.seq {
+            if topic.name.is_pattern {
+                topic.log.unkey_newest();
+            }
             return;
         }
-        topic.log.append(frame.clone());
+        topic.log.append(frame.clone(), key);
         if frame.enter_log() {
             self.frames += 1;
             self.bytes += frame.len();
@@ -231,28 +252,28 @@ impl Table {
             let due = if expiry <= now {
                 now + EXPIRY_PAUSE
             } else {
-                expiry
+                expiry.min(now + EXPIRY_LOOK)
             };
             self.wheel.insert(due, id);
         }
-        if !topic.in_heap
+        if topic.listed.is_none()
             && let Some(oldest) = topic.log.oldest()
         {
-            topic.in_heap = true;
-            self.oldest.push(Reverse((oldest, id)));
+            topic.listed = Some(oldest);
+            self.oldest.insert((oldest, id));
         }
     }
 
     /// Drops the oldest frames of all until the histories are within their common budget.
     fn enforce_budget(&mut self, fx: &mut Effects) {
         while self.bytes > self.options.limits.history_bytes {
-            let Some(Reverse((seq, id))) = self.oldest.pop() else {
+            let Some((seq, id)) = self.oldest.pop_first() else {
                 return;
             };
             let Some(topic) = self.get_mut(id) else {
                 continue;
             };
-            topic.in_heap = false;
+            topic.listed = None;
             if topic.log.oldest() == Some(seq)
                 && let Some(frame) = topic.log.evict_oldest()
             {
@@ -266,8 +287,8 @@ impl Table {
             if let Some(topic) = self.get_mut(id)
                 && let Some(oldest) = topic.log.oldest()
             {
-                topic.in_heap = true;
-                self.oldest.push(Reverse((oldest, id)));
+                topic.listed = Some(oldest);
+                self.oldest.insert((oldest, id));
             }
             self.vanish_if_idle(id);
         }
@@ -348,7 +369,7 @@ impl Table {
             keep: 0,
             listeners: Vec::new(),
             in_wheel: false,
-            in_heap: false,
+            listed: None,
         });
         TopicId {
             index,
@@ -395,6 +416,9 @@ impl Table {
             return;
         };
         self.free.push(id.index);
+        if let Some(seq) = topic.listed {
+            self.oldest.remove(&(seq, id));
+        }
         if topic.name.is_pattern {
             self.patterns.remove(&topic.name.text);
             self.patterns_version += 1;
@@ -435,9 +459,10 @@ impl Table {
         }
     }
 
-    /// The listener's readers must be detached before.
-    pub(crate) fn remove_listener(&mut self, id: ListenerId) {
-        self.listeners[id] = None;
+    /// The listener's readers must be detached before. Its wake-up call is given back, to be dropped outside the lock:
+    /// it may be the last to hold something of the host's.
+    pub(crate) fn remove_listener(&mut self, id: ListenerId) -> Option<Wake> {
+        self.listeners[id].take().map(|listener| listener.wake)
     }
 
     /// Wakes a listener for a reason other than a frame.
@@ -523,6 +548,10 @@ impl Table {
 
     pub(crate) fn head(&self) -> u64 {
         self.head
+    }
+
+    pub(crate) fn name(&self, id: TopicId) -> Option<&Name> {
+        self.get(id).map(|topic| &topic.name)
     }
 
     pub(crate) fn log(&self, id: TopicId) -> Option<&Log> {
@@ -619,6 +648,11 @@ impl Table {
         rows
     }
 
+    /// A topic that is not there and not remembered may have dropped events up to here.
+    pub(crate) fn floor(&self) -> u64 {
+        self.tombstones.floor()
+    }
+
     pub(crate) fn sizes(&self) -> Sizes {
         Sizes {
             topics: self.names.len(),
@@ -653,5 +687,34 @@ fn forget_custom_id(custom_ids: &mut HashMap<Box<str>, u64>, frame: &Frame) {
         && custom_ids.get(id) == Some(&frame.seq)
     {
         custom_ids.remove(id);
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// How many entries the wheel and the list of oldest frames have.
+    pub(crate) fn entries(&self) -> usize {
+        self.wheel.len() + self.oldest.len()
+    }
+
+    /// What must be so after every call.
+    pub(crate) fn check(&self) {
+        let mut frames: HashMap<u64, usize> = HashMap::new();
+        let mut places = 0;
+        for topic in self.places.iter().filter_map(|place| place.topic.as_ref()) {
+            places += 1;
+            let log = &topic.log;
+            assert!(topic.readers > 0 || !log.is_empty(), "an idle topic stays");
+            frames.extend((0..log.len()).filter_map(|at| log.get(at)).map(|f| (f.seq, f.len())));
+            let attached: u32 = topic.listeners.iter().map(|attached| attached.readers).sum();
+            assert_eq!(attached, topic.readers);
+        }
+        assert_eq!(places, self.names.len() + self.patterns.len());
+        assert_eq!(places + self.free.len(), self.places.len());
+        assert_eq!(frames.len(), self.frames);
+        assert_eq!(frames.values().sum::<usize>(), self.bytes);
+        assert!(self.bytes <= self.options.limits.history_bytes);
+        assert!(self.tombstones.len() <= self.options.limits.tombstones);
+        assert!(self.custom_ids.values().all(|seq| frames.contains_key(seq)));
     }
 }

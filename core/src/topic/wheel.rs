@@ -6,6 +6,8 @@ use crate::topic::Millis;
 const TICK: Millis = 256;
 /// 1,024 slots of a quarter second: a bit over four minutes. What is due later goes round again.
 const SLOTS: u64 = 1024;
+/// How many items an empty slot has room for.
+const KEPT_CAPACITY: usize = 16;
 
 /// Items to be looked at again at some time. An item is entered at most once at a time, by its owner's care.
 #[derive(Debug)]
@@ -48,9 +50,18 @@ impl<T> Wheel<T> {
                 self.insert(due, item);
                 self.tick -= 1;
             }
+            // The room that a rush of topics took is not kept.
+            self.slots[slot].shrink_to(KEPT_CAPACITY);
             self.tick += 1;
         }
         None
+    }
+}
+
+#[cfg(test)]
+impl<T> Wheel<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.iter().map(Vec::len).sum()
     }
 }
 

@@ -1,0 +1,226 @@
+// Express, Connect, Koa and node:http: streams over a ServerResponse.
+import { describe } from './data.js'
+import { invalid, report } from './errors.js'
+import { IterableStream } from './iterable.js'
+import {
+  HEAD,
+  discard,
+  isFinished,
+  isIterable,
+  isRefusal,
+  positionOf,
+  readServeOptions,
+  refusal,
+  wrongSource,
+} from './serve.js'
+import { isClosing, watch } from './shutdown.js'
+import { HubStream } from './stream.js'
+import { INTERNAL, isSubscription } from './subscription.js'
+
+/** A request handler that answers with a stream. */
+export function sse(handler, options = {}) {
+  if (typeof handler !== 'function') {
+    throw invalid(`sse() takes a function (req, res, { signal }) that returns a source, not ${describe(handler)}`)
+  }
+  const settings = readServeOptions(options, 'sse')
+  return function ssehub(req, res, next) {
+    new Exchange(req, res, next, settings).run(handler)
+  }
+}
+
+// One request and its answer.
+class Exchange {
+  #req
+  #res
+  #next
+  #settings
+  #controller = undefined
+  #stream = undefined
+  #gone = false
+
+  constructor(req, res, next, settings) {
+    this.#req = req
+    this.#res = res
+    this.#next = next
+    this.#settings = settings
+    // Not the request's "close": it comes when the body has been read.
+    res.once('close', () => this.#leave())
+    if (res.destroyed || res.closed) this.#leave()
+  }
+
+  run(handler) {
+    const { once, refuse } = this.#settings
+    const server = this.#req.socket?.server
+    if (isClosing(server)) return this.#answer(refusal(this.#req.headers.accept, refuse))
+    if (isFinished(this.#req.method, this.#position(), once)) {
+      return this.#answer({ status: 204, headers: [['Cache-Control', 'no-store']] })
+    }
+    try {
+      const source = handler(this.#req, this.#res, this.#context())
+      if (typeof source?.then !== 'function') return this.#serve(source)
+      Promise.resolve(source)
+        .then(result => this.#serve(result))
+        .catch(error => this.#fail(error))
+    } catch (error) {
+      this.#fail(error)
+    }
+    return undefined
+  }
+
+  // The signal is made for those who look at it.
+  #context() {
+    const signal = () => {
+      if (this.#controller === undefined) {
+        this.#controller = new AbortController()
+        if (this.#gone) this.#controller.abort()
+      }
+      return this.#controller.signal
+    }
+    return {
+      get signal() {
+        return signal()
+      },
+    }
+  }
+
+  #position() {
+    const { headers, url } = this.#req
+    return positionOf(headers['last-event-id'], url)
+  }
+
+  #leave() {
+    if (this.#gone) return
+    this.#gone = true
+    this.#stream?.leave()
+    this.#controller?.abort()
+  }
+
+  #serve(source) {
+    const res = this.#res
+    if (res.headersSent || res.writableEnded) return discard(source)
+    if (this.#gone) return discard(source)
+    const isHub = isSubscription(source)
+    if (!isHub && !isIterable(source)) throw wrongSource(source)
+    const sink = new Sink(this.#req, res, this.#settings)
+    if (this.#req.method === 'HEAD') {
+      discard(source)
+      sink.head()
+      return res.end()
+    }
+    const options = this.#settings.forRequest(this.#req)
+    return isHub ? this.#serveHub(source, sink, options) : this.#serveIterable(source, sink, options)
+  }
+
+  #serveHub(subscription, sink, options) {
+    let forget
+    options.onEnd = () => forget?.()
+    try {
+      this.#stream = new HubStream(subscription, sink, options, this.#position())
+    } catch (error) {
+      if (!isRefusal(error, true)) throw error
+      return this.#answer(refusal(this.#req.headers.accept, options.refuse, subscription[INTERNAL].hub))
+    }
+    forget = watch(this.#stream, this.#req.socket?.server)
+    sink.head()
+    sink.carry(this.#stream)
+    return this.#stream.start()
+  }
+
+  #serveIterable(source, sink, options) {
+    let forget
+    options.onEnd = () => forget?.()
+    options.abort = () => this.#controller?.abort()
+    options.mark = options.once && this.#req.method === 'GET'
+    this.#stream = new IterableStream(source, sink, options)
+    forget = watch(this.#stream, this.#req.socket?.server)
+    sink.carry(this.#stream)
+    this.#stream.run().catch(error => this.#fail(error))
+  }
+
+  #fail(error) {
+    if (this.#gone) return report('a handler failed after its client had left', error)
+    if (isRefusal(error, false) && !this.#res.headersSent) {
+      return this.#answer(refusal(this.#req.headers.accept, this.#settings.refuse))
+    }
+    if (typeof this.#next === 'function') return this.#next(error)
+    report('a handler failed', error)
+    if (this.#res.headersSent) return this.#res.destroy()
+    return this.#answer({ status: 500, headers: [['Content-Type', 'text/plain']], body: 'Internal Server Error\n' })
+  }
+
+  #answer({ status, headers, body }) {
+    this.#res.statusCode = status
+    for (const [name, value] of headers) this.#res.setHeader(name, value)
+    this.#res.end(body)
+  }
+}
+
+// A ServerResponse as the sink of a stream.
+class Sink {
+  // Errors before the head go to the framework.
+  canFail = true
+  #req
+  #res
+  #settings
+
+  constructor(req, res, settings) {
+    this.#req = req
+    this.#res = res
+    this.#settings = settings
+  }
+
+  /** Headers that others have set survive, but for those that a stream cannot have. */
+  head() {
+    const res = this.#res
+    if (res.headersSent) return
+    res.statusCode = this.#settings.status
+    res.removeHeader('Content-Length')
+    for (const [name, value] of HEAD) res.setHeader(name, value)
+    for (const [name, value] of this.#settings.headers) {
+      if (name === 'set-cookie') res.appendHeader(name, value)
+      else res.setHeader(name, value)
+    }
+    const socket = this.#req.socket
+    // HTTP/2 lends no socket to play with.
+    if (this.#req.httpVersionMajor < 2) {
+      socket?.setNoDelay?.(true)
+      res.setTimeout(0)
+    }
+    res.flushHeaders()
+  }
+
+  carry(stream) {
+    this.#res.on('drain', () => stream.resume())
+    // A write to a client that has just left: "close" tells of it.
+    this.#res.on('error', () => {})
+  }
+
+  write(bytes) {
+    // Some middleware returns nothing here.
+    return this.#res.write(bytes) !== false
+  }
+
+  end(bytes, leaving) {
+    const res = this.#res
+    const { socket } = this.#req
+    if (leaving && this.#req.httpVersionMajor < 2) {
+      // An idle connection would hold up the server's end.
+      res.once('finish', () => socket?.destroySoon?.())
+    }
+    if (bytes === null) res.end()
+    else res.end(bytes)
+    this.#mustEnd()
+  }
+
+  cut(bytes) {
+    if (bytes === null) return void this.#res.destroy()
+    this.#res.write(bytes, () => this.#res.destroy())
+    this.#mustEnd()
+  }
+
+  /** A client that does not take even the end is not waited for. */
+  #mustEnd() {
+    const timer = setTimeout(() => this.#res.destroy(), 5000).unref()
+    this.#res.once('close', () => clearTimeout(timer))
+  }
+}

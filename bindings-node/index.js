@@ -1,0 +1,14 @@
+// What `import 'ssehub'` gives.
+export {
+  ClosedError,
+  DrainingError,
+  EventTooLargeError,
+  LaggedError,
+  LimitError,
+  SSEHubError,
+} from './errors.js'
+export { encode, event } from './event.js'
+export { EventSourceStream, events } from './events.js'
+export { Hub } from './hub.js'
+export { Parser } from './parser.js'
+export { Subscription, pattern } from './subscription.js'

@@ -1,0 +1,133 @@
+// The streams of one hub in this thread. The engine calls once per burst of events, and says in one answer which
+// streams have what to send; streams at the same position get the same Buffer.
+import * as native from './native.js'
+import { fromNative, report } from './errors.js'
+
+// The code of a delivery: see selector.rs.
+export const GAP = 1
+export const END = 2
+export const CLEAN = 4
+const REASON_SHIFT = 3
+const PAYLOAD_SHIFT = 6
+
+/** Why streams end, in the order of the engine's numbers. */
+export const REASONS = ['client', 'slow', 'drain', 'kick', 'expired', 'max_age', 'error']
+
+export const reasonOf = code => REASONS[(code >>> REASON_SHIFT) & 7]
+
+/** How often streams are looked at in any case: those whose client takes nothing are found so. */
+const LONGEST_WAIT = 1000
+
+/**
+ * What is served is an object with `deliver(code, bytes)`: it sends the bytes, and returns whether it is ready for
+ * more at once.
+ */
+export class Loop {
+  #selector
+  #streams = []
+  #count = 0
+  #timer = undefined
+  #due = Infinity
+  #scheduled = false
+
+  constructor(hub) {
+    // The engine holds the callback for as long as the selector lives: only a weak reference lets both go.
+    const self = new WeakRef(this)
+    this.#selector = new native.Selector(hub, () => self.deref()?.run())
+  }
+
+  /** How many streams there are. */
+  get size() {
+    return this.#count
+  }
+
+  /** Starts a stream. Nothing is delivered before `poll`. */
+  add(subscription, settings, stream) {
+    let place
+    try {
+      place = this.#selector.add(subscription, settings)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    this.#streams[place] = stream
+    this.#count += 1
+    this.#schedule()
+    return place
+  }
+
+  /** Ends a stream: what is known of it, or null where it has ended before. */
+  remove(place, reason) {
+    if (this.#streams[place] === undefined) return null
+    this.#streams[place] = undefined
+    this.#count -= 1
+    if (this.#count === 0) this.#disarm()
+    return this.#selector.remove(place, REASONS.indexOf(reason))
+  }
+
+  /** Delivers what a stream that is ready has to send, until it is not ready or there is nothing. */
+  poll(place) {
+    this.#deliver(this.#selector.poll([place]))
+  }
+
+  /** The id of a stream's position. */
+  position(place) {
+    return this.#selector.position(place)
+  }
+
+  /** Delivers what all streams have to send. */
+  run() {
+    this.#scheduled = false
+    try {
+      this.#deliver(this.#selector.select())
+      this.#arm()
+    } catch (error) {
+      // It is called by the engine, where an exception would end the process.
+      report('a round of deliveries failed', error)
+    }
+  }
+
+  #deliver(ready) {
+    while (ready !== null) {
+      const { pairs, payloads } = ready
+      const more = []
+      for (let i = 0; i < pairs.length; i += 2) {
+        const stream = this.#streams[pairs[i]]
+        // Gone since the round began.
+        if (stream === undefined) continue
+        const code = pairs[i + 1]
+        const payload = code >>> PAYLOAD_SHIFT
+        if (stream.deliver(code, payload === 0 ? null : payloads[payload - 1])) more.push(pairs[i])
+      }
+      ready = more.length === 0 ? null : this.#selector.poll(more)
+    }
+  }
+
+  #schedule() {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.run()).unref()
+  }
+
+  // For heartbeats, ages, and clients that take nothing. Sockets keep the process alive, not this.
+  #arm() {
+    const wait = this.#selector.wait()
+    if (this.#count === 0 || wait < 0) return
+    const due = performance.now() + Math.min(wait, LONGEST_WAIT)
+    if (due >= this.#due - 1) return
+    this.#disarm()
+    this.#due = due
+    const self = new WeakRef(this)
+    this.#timer = setTimeout(() => self.deref()?.#expire(), Math.min(wait, LONGEST_WAIT))
+    this.#timer.unref()
+  }
+
+  #expire() {
+    this.#due = Infinity
+    this.run()
+  }
+
+  #disarm() {
+    clearTimeout(this.#timer)
+    this.#due = Infinity
+  }
+}

@@ -1,0 +1,91 @@
+// Streams end when their server does. A server that closes waits for its open connections, and a stream never ends by
+// itself; nothing of Node's is patched for it.
+//
+// - `server.close()` is noticed by a look at `server.listening`, a few times a second while there are streams.
+// - SIGTERM and SIGINT are noticed by a listener. Where nobody else listens for the signal, its default is carried out
+//   once the streams have ended; otherwise that is for the others to do.
+import { isMainThread } from 'node:worker_threads'
+
+const LOOK = 150
+/** What has not ended by then is cut. */
+const TIMEOUT = 10_000
+/** The most over which ends are spread, and how much of that each stream adds. */
+const SPREAD = 5000
+const SPREAD_PER_STREAM = 5
+
+// Streams by server; those without one (fetch-shaped apps) stand under `undefined`.
+const servers = new Map()
+const seenListening = new WeakSet()
+const ending = new WeakSet()
+let timer
+let stopping = false
+
+/** Whether this server, or the process, is about to end, so that no stream is to begin. */
+export const isClosing = server =>
+  stopping || (server !== undefined && seenListening.has(server) && !server.listening)
+
+/** Notes a stream: an object with `drain()`, `cut(reason)` and `hub`. Returns how to forget it. */
+export function watch(stream, server) {
+  if (server?.listening) seenListening.add(server)
+  let streams = servers.get(server)
+  if (streams === undefined) servers.set(server, (streams = new Set()))
+  streams.add(stream)
+  timer ??= setInterval(look, LOOK).unref()
+  listen()
+  return () => {
+    streams.delete(stream)
+    if (streams.size > 0) return
+    servers.delete(server)
+    if (servers.size > 0) return
+    clearInterval(timer)
+    timer = undefined
+  }
+}
+
+function look() {
+  for (const [server, streams] of servers) {
+    if (server === undefined || server.listening || !seenListening.has(server)) continue
+    end(streams)
+  }
+}
+
+/** Ends these streams: not all in one moment, lest all clients come back in one. */
+function end(streams) {
+  const spread = Math.min(SPREAD, streams.size * SPREAD_PER_STREAM)
+  for (const stream of streams) {
+    if (ending.has(stream)) continue
+    ending.add(stream)
+    setTimeout(() => stream.drain(), Math.random() * spread).unref()
+    setTimeout(() => stream.cut('drain'), TIMEOUT).unref()
+  }
+}
+
+let listening = false
+
+function listen() {
+  if (listening || !isMainThread) return
+  listening = true
+  process.prependListener('SIGTERM', onSignal)
+  process.prependListener('SIGINT', onSignal)
+}
+
+function onSignal(signal) {
+  // Gone before the others are called: those that look whether they are alone must not see this one.
+  process.off('SIGTERM', onSignal)
+  process.off('SIGINT', onSignal)
+  listening = false
+  const alone = process.listenerCount(signal) === 0
+  if (!alone) {
+    for (const streams of servers.values()) end(streams)
+    return
+  }
+  stopping = true
+  for (const streams of servers.values()) end(streams)
+  const deadline = performance.now() + TIMEOUT + 500
+  const wait = setInterval(() => {
+    if (servers.size > 0 && performance.now() < deadline) return
+    clearInterval(wait)
+    // With this listener gone, the signal does what it does by default.
+    process.kill(process.pid, signal)
+  }, 20)
+}

@@ -1,0 +1,73 @@
+"""One Server-Sent Events engine: publish from any handler, stream to every client, resume without loss.
+
+from ssehub import Hub
+from ssehub.fastapi import EventSourceResponse    # or ssehub.starlette, ssehub.flask
+
+hub = Hub()
+app = FastAPI(lifespan=hub.lifespan)
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events():
+    return EventSourceResponse(hub.subscribe("news"))
+
+@app.post("/news")
+def post(item: Item):
+    hub.publish("news", item, event="posted")
+"""
+
+from __future__ import annotations
+
+try:
+    from ssehub._ssehub import Event, __version__, encode
+except ImportError as error:
+    import platform
+    import sys
+
+    raise ImportError(
+        f"ssehub's native module does not load on {platform.system()} {platform.machine()}, "
+        f"{sys.implementation.name} {platform.python_version()}: {error}. "
+        "Install a wheel for this platform (pip install --force-reinstall ssehub), or build one: "
+        "install Rust, then pip install --no-binary ssehub ssehub"
+    ) from error
+
+from ssehub.errors import (
+    ArgumentError,
+    ClosedError,
+    DrainingError,
+    EventTooLargeError,
+    HandoffError,
+    LaggedError,
+    LimitError,
+    SSEHubError,
+)
+from ssehub.hub import Hub, Published, Stats, StreamInfo, TopicStats
+from ssehub.options import History, Limits, Pattern, pattern
+from ssehub.parser import Parser, aiter_events, iter_events
+from ssehub.subscription import Subscription
+
+__all__ = [
+    "ArgumentError",
+    "ClosedError",
+    "DrainingError",
+    "Event",
+    "EventTooLargeError",
+    "HandoffError",
+    "History",
+    "Hub",
+    "LaggedError",
+    "LimitError",
+    "Limits",
+    "Parser",
+    "Pattern",
+    "Published",
+    "SSEHubError",
+    "Stats",
+    "StreamInfo",
+    "Subscription",
+    "TopicStats",
+    "__version__",
+    "aiter_events",
+    "encode",
+    "iter_events",
+    "pattern",
+]

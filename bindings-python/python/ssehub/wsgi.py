@@ -1,0 +1,291 @@
+"""Streams in a WSGI server's thread. Framework-neutral: `flask.py` gives it a face.
+
+The body is an object and not a generator: servers call `close` also on a body that they never began to read.
+"""
+
+from __future__ import annotations
+
+import _socket
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+
+from ssehub._ssehub import End, Gap, Selector
+from ssehub.asgi import ERROR_EVENT, FINISHED, FINISHED_BLOCK, HEAD_DELAY, HEARTBEAT, Options
+from ssehub.asgi import _item as item_bytes
+from ssehub.asgi import _with_id as with_id
+from ssehub.options import milliseconds
+from ssehub.subscription import Subscription
+
+__all__ = ["IterableBody", "SubscriptionBody", "last_event_id"]
+
+logger = logging.getLogger("ssehub")
+
+# How often a silent stream looks whether its client is still there, in seconds.
+PROBE = 1.0
+# Items that a source may be ahead of its client.
+AHEAD = 16
+
+
+def last_event_id(environ: dict[str, Any]) -> str:
+    """The client's position: the header, else the query parameter."""
+    given = environ.get("HTTP_LAST_EVENT_ID", "")
+    if given:
+        # WSGI hands headers over as Latin-1; EventSource writes ids as UTF-8.
+        return str(given).encode("latin-1", "replace").decode("utf-8", "replace")
+    query = str(environ.get("QUERY_STRING", ""))
+    return parse_qs(query).get("lastEventId", [""])[0]
+
+
+def client_has_left(environ: dict[str, Any]) -> bool:
+    """Whether the client has closed its side, as far as the server shows its socket."""
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    if sock is None:
+        return False
+    try:
+        descriptor = sock.fileno()
+        if descriptor < 0:
+            # Closed here, or no socket at all: nothing to be seen of the client.
+            return False
+        # A raw duplicate: gevent's sockets would wait where this must not.
+        probe = _socket.socket(fileno=os.dup(descriptor))
+    except (OSError, ValueError):
+        return True
+    try:
+        return probe.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        probe.close()
+
+
+# What a source hands over: ("item", bytes), ("end", None), ("error", exception).
+_Item: TypeAlias = tuple[str, Any]
+
+
+class SubscriptionBody:
+    """The body of a subscription's stream. Frames as they come; comments while nothing does.
+
+    It waits on a `threading.Event`: under gevent's monkey-patching the wait is cooperative.
+    """
+
+    def __init__(self, source: Subscription, options: Options, environ: dict[str, Any]) -> None:
+        self._hub = source.hub
+        self._options = options
+        self._environ = environ
+        self._signal = threading.Event()
+        self._reason = "client"
+        self._snapshot_due = False
+        self._closed = False
+        native = source._native
+        given = last_event_id(environ)
+        if given:
+            native = native.resume(given)
+        if options.snapshot is not None:
+            native = native.live_after_gap()
+        self._selector = Selector(self._hub, self._signal.set)
+        self._token = self._selector.add(
+            native,
+            key=options.key,
+            retry=self._hub._retry,
+            announce_position=options.announce_position,
+            heartbeat=milliseconds(options.heartbeat, "heartbeat"),
+            max_age=milliseconds(options.max_age, "max_age"),
+            expires_in=options.expires_in(),
+            write_timeout=None,
+            connection=True,
+        )
+        if options.snapshot is not None:
+            self._snapshot_due = self._selector.needs_snapshot(self._token)
+        self._hub._watch_signals()
+        self._hub._opened(options.key, source.topics, self._selector.position(self._token) or "")
+        self._chunks = self._stream()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def _stream(self) -> Iterator[bytes]:
+        try:
+            while True:
+                delivery = self._next()
+                if isinstance(delivery, bytes):
+                    yield delivery
+                elif isinstance(delivery, Gap):
+                    self._snapshot_due = self._options.snapshot is not None
+                    yield delivery.frame
+                elif isinstance(delivery, End):
+                    self._reason = delivery.reason
+                    if delivery.last:
+                        yield delivery.last
+                    return
+                else:
+                    return
+                if self._snapshot_due:
+                    self._snapshot_due = False
+                    yield self._snapshot()
+        finally:
+            self.close()
+
+    def _next(self) -> bytes | Gap | End | None:
+        """What comes next; None where the client has left."""
+        while True:
+            # Lowered before looking: a signal between the look and the wait is not lost.
+            self._signal.clear()
+            ready, delay = self._selector.select()
+            delivery = ready[0][1] if ready else self._selector.poll(self._token)
+            if delivery is not None:
+                return delivery
+            if not self._signal.wait(
+                PROBE if delay is None else min(PROBE, delay)
+            ) and client_has_left(self._environ):
+                return None
+
+    def _snapshot(self) -> bytes:
+        snapshot = self._options.snapshot
+        assert snapshot is not None
+        position = self._selector.position(self._token)
+        items = snapshot()
+        events = items if isinstance(items, (list, tuple)) else [items]
+        return b"".join(with_id(self._hub, item, position) for item in events)
+
+    def close(self) -> None:
+        """Frees what the stream holds. Called by the server in any case."""
+        if not self._closed:
+            self._closed = True
+            info = self._selector.remove(self._token, self._reason)
+            self._hub._closed(info, str(self._environ.get("PATH_INFO", "")), self._options.on_close)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.close()
+
+
+class IterableBody:
+    """The body of an iterable's stream.
+
+    The source runs in a thread of its own, in the request's context, so that the head and heartbeats can go out while
+    it is silent. `begin` waits for what the head must wait for.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[Any],
+        options: Options,
+        environ: dict[str, Any],
+        in_context: Callable[[Callable[[], None]], Callable[[], None]] = lambda function: function,
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._environ = environ
+        self._mark = environ["REQUEST_METHOD"] == "GET" and options.once
+        self._items: queue.Queue[_Item] = queue.Queue(AHEAD)
+        self._first: _Item | None = None
+        self._left = threading.Event()
+        self._ended = False
+        context = copy_context()
+        run = in_context(self._run)
+        self._thread = threading.Thread(
+            target=lambda: context.run(run), name="ssehub-source", daemon=True
+        )
+
+    @staticmethod
+    def is_finished(options: Options, environ: dict[str, Any]) -> bool:
+        """Whether the client has had this stream, to its end."""
+        return (
+            environ["REQUEST_METHOD"] == "GET"
+            and options.once
+            and last_event_id(environ) == FINISHED
+        )
+
+    def begin(self) -> None:
+        """Waits for the first item, for a second at most. Raises what the source raises in that time."""
+        self._thread.start()
+        heartbeat = self._options.heartbeat
+        delay = HEAD_DELAY if heartbeat is None else min(HEAD_DELAY, heartbeat)
+        try:
+            kind, value = self._items.get(timeout=delay)
+        except queue.Empty:
+            kind, value = "item", HEARTBEAT
+        if kind == "error":
+            self._ended = True
+            raise value
+        self._first = kind, value
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        kind, value = self._first if self._first is not None else self._wait()
+        self._first = None
+        if kind == "item":
+            return bytes(value)
+        if kind == "error":
+            logger.error(
+                "the source of a stream failed: %s", self._environ.get("PATH_INFO"), exc_info=value
+            )
+            # The client is told; the next step raises, so that the body is cut without its terminator.
+            self._first = ("raise", value)
+            return ERROR_EVENT
+        self._ended = True
+        if isinstance(value, Exception):
+            raise value
+        if kind == "end" and self._mark:
+            return FINISHED_BLOCK
+        raise StopIteration
+
+    def _wait(self) -> _Item:
+        heartbeat = self._options.heartbeat
+        due = None if heartbeat is None else time.monotonic() + heartbeat
+        while True:
+            left = PROBE if due is None else min(PROBE, due - time.monotonic())
+            if left <= 0:
+                return "item", HEARTBEAT
+            try:
+                return self._items.get(timeout=left)
+            except queue.Empty:
+                if client_has_left(self._environ):
+                    self.close()
+                    return "left", None
+
+    def _run(self) -> None:
+        iterator = iter(self._source)
+        try:
+            for item in iterator:
+                if not self._put("item", item_bytes(item)):
+                    break
+            else:
+                self._put("end", None)
+        except Exception as error:  # noqa: BLE001 - handed over to the request's thread
+            self._put("error", error)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    def _put(self, kind: str, value: Any) -> bool:
+        """Hands something over. False where nobody takes it any more."""
+        while not self._left.is_set():
+            try:
+                self._items.put((kind, value), timeout=PROBE)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def close(self) -> None:
+        """Tells the source to stop at its next step. Called by the server in any case."""
+        self._left.set()

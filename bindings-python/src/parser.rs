@@ -1,0 +1,124 @@
+//! `Parser`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use crate::data;
+use crate::error::{argument, to_py};
+use crate::event::PyEvent;
+
+/// An incremental parser of event streams, to the letter of the WHATWG HTML standard, section 9.2.6.
+///
+/// Feed it bytes as they come, in pieces of any size: `feed` returns the events that are complete. What a stream leaves
+/// unfinished at its end is no event.
+///
+/// `max_event_size` bounds the bytes kept for one event; over it `feed` raises EventTooLargeError, whose `events` are
+/// those that were complete before. The parser is unusable from then on.
+#[pyclass(name = "Parser", module = "ssehub", frozen)]
+pub(crate) struct PyParser {
+    // A lock, since Python may call from several threads; uncontended by all sane use.
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    parser: ssehub::Parser,
+    closed: bool,
+    // The last type and id as Python strings: most events of a stream share them.
+    event: Py<PyString>,
+    id: Py<PyString>,
+}
+
+impl PyParser {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl PyParser {
+    #[new]
+    #[pyo3(signature = (*, max_event_size=16_777_216))]
+    fn new(py: Python<'_>, max_event_size: usize) -> PyResult<Self> {
+        // Written out in the signature, for `help()`.
+        const { assert!(ssehub::DEFAULT_MAX_EVENT_SIZE == 16_777_216) };
+        if max_event_size == 0 {
+            return Err(argument(py, "max_event_size must be at least 1 byte"));
+        }
+        Ok(Self {
+            inner: Mutex::new(Inner {
+                parser: ssehub::Parser::with_max_event_size(max_event_size),
+                closed: false,
+                event: PyString::intern(py, "message").unbind(),
+                id: PyString::intern(py, "").unbind(),
+            }),
+        })
+    }
+
+    /// The events that these bytes complete. Any bytes-like object will do.
+    fn feed<'py>(&self, py: Python<'py>, chunk: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let chunk = data::bytes(chunk)?;
+        let events = PyList::empty(py);
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        if inner.closed {
+            return Err(argument(py, "the parser is closed: a new stream needs a new parser"));
+        }
+        let (event, id) = (&mut inner.event, &mut inner.id);
+        let mut failure = None;
+        let result = inner.parser.feed(&chunk, |found| {
+            let made = same(py, event, found.event())
+                .and_then(|()| same(py, id, found.id()))
+                .and_then(|()| {
+                    let data = PyString::new(py, found.data()).unbind();
+                    Bound::new(py, PyEvent::parsed(data, event.clone_ref(py), id.clone_ref(py)))
+                })
+                .and_then(|event| events.append(event));
+            if let Err(error) = made {
+                failure.get_or_insert(error);
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        match result {
+            Ok(()) => Ok(events),
+            Err(error) => {
+                let exception = to_py(py, &error);
+                exception.value(py).setattr("events", events)?;
+                Err(exception)
+            }
+        }
+    }
+
+    /// The last event id of the stream so far, ids of blocks without data included; "" if there is none.
+    #[getter]
+    fn last_event_id(&self) -> String {
+        self.lock().parser.last_event_id().to_owned()
+    }
+
+    /// The last reconnection time that the stream has set, in milliseconds.
+    #[getter]
+    fn retry(&self) -> Option<u64> {
+        self.lock().parser.retry()
+    }
+
+    /// Ends the stream: what is unfinished is dropped, as the standard says, and no more bytes are taken.
+    fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Parser(max_event_size={})", self.lock().parser.max_event_size())
+    }
+}
+
+/// Makes `cached` a Python string of `text`, unless it is that already.
+fn same(py: Python<'_>, cached: &mut Py<PyString>, text: &str) -> PyResult<()> {
+    if cached.bind(py).to_str()? != text {
+        *cached = PyString::new(py, text).unbind();
+    }
+    Ok(())
+}

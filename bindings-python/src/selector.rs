@@ -1,0 +1,185 @@
+//! `Selector`: the streams of one event loop or thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use ssehub::{Batch, Delivery, EndReason, Selector, StreamOptions, Token};
+
+use crate::error::{OrRaise, argument};
+use crate::hub::PyHub;
+use crate::subscription::PySubscription;
+
+/// How many batches are kept as Python bytes: as many as one round has positions.
+const SHARED: usize = 8;
+
+/// The event that tells of a gap, as its wire bytes.
+#[pyclass(name = "Gap", module = "ssehub._ssehub", frozen)]
+pub(crate) struct PyGap {
+    #[pyo3(get)]
+    frame: Py<PyBytes>,
+}
+
+/// The end of a stream: why, what to send last, and whether there is a use in sending anything.
+#[pyclass(name = "End", module = "ssehub._ssehub", frozen)]
+pub(crate) struct PyEnd {
+    #[pyo3(get)]
+    reason: &'static str,
+    #[pyo3(get)]
+    last: Option<Py<PyBytes>>,
+    #[pyo3(get)]
+    clean: bool,
+}
+
+/// Serves many streams with one waker. `wake` is called from any thread, once for each time that `select` is due.
+#[pyclass(name = "Selector", module = "ssehub._ssehub", frozen)]
+pub(crate) struct PySelector {
+    inner: Selector,
+    // The latest batches as Python bytes: all clients of a loop share one object.
+    shared: Mutex<Vec<(u64, Py<PyBytes>)>>,
+}
+
+impl PySelector {
+    fn convert<'py>(&self, py: Python<'py>, delivery: Delivery) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match delivery {
+            Delivery::Frames(batch) => self.bytes_of(py, &batch).into_any(),
+            Delivery::Bytes(bytes) => PyBytes::new(py, &bytes).into_any(),
+            Delivery::Gap(bytes) => Bound::new(
+                py,
+                PyGap {
+                    frame: PyBytes::new(py, &bytes).unbind(),
+                },
+            )?
+            .into_any(),
+            Delivery::End(end) => Bound::new(
+                py,
+                PyEnd {
+                    reason: end.reason.as_str(),
+                    last: end.last.map(|last| PyBytes::new(py, &last).unbind()),
+                    clean: end.clean,
+                },
+            )?
+            .into_any(),
+        })
+    }
+
+    fn bytes_of<'py>(&self, py: Python<'py>, batch: &Arc<Batch>) -> Bound<'py, PyBytes> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = shared.iter().find(|(serial, _)| *serial == batch.serial()) {
+            return bytes.bind(py).clone();
+        }
+        let bytes = PyBytes::new(py, batch.bytes());
+        if shared.len() == SHARED {
+            shared.remove(0);
+        }
+        shared.push((batch.serial(), bytes.clone().unbind()));
+        bytes
+    }
+}
+
+#[pymethods]
+impl PySelector {
+    #[new]
+    fn new(py: Python<'_>, hub: &PyHub, wake: Py<PyAny>) -> PyResult<Self> {
+        let wake = move || {
+            // An interpreter that shuts down has no use for it.
+            let _ = Python::try_attach(|py| {
+                if let Err(error) = wake.call0(py) {
+                    error.write_unraisable(py, Some(wake.bind(py)));
+                }
+            });
+        };
+        Ok(Self {
+            inner: hub.hub(py)?.selector(wake),
+            shared: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Starts a stream and returns its token. Times in milliseconds.
+    #[pyo3(signature = (
+        subscription, *, key=None, retry=None, announce_position=false, heartbeat=None, max_age=None,
+        expires_in=None, write_timeout=None, connection=false
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, all but one optional")]
+    fn add(
+        &self,
+        py: Python<'_>,
+        subscription: &PySubscription,
+        key: Option<String>,
+        retry: Option<u64>,
+        announce_position: bool,
+        heartbeat: Option<u64>,
+        max_age: Option<u64>,
+        expires_in: Option<u64>,
+        write_timeout: Option<u64>,
+        connection: bool,
+    ) -> PyResult<u64> {
+        let options = StreamOptions {
+            key,
+            retry,
+            announce_position,
+            heartbeat,
+            max_age,
+            expires_in,
+            write_timeout,
+            connection,
+        };
+        let token = self.inner.add(&subscription.inner, &options).or_raise(py)?;
+        Ok(token.to_bits())
+    }
+
+    /// What a stream has to send now: bytes, a Gap, an End, or None.
+    fn poll<'py>(&self, py: Python<'py>, token: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.inner
+            .poll(Token::from_bits(token))
+            .map(|delivery| self.convert(py, delivery))
+            .transpose()
+    }
+
+    /// (token, delivery) of all streams that wait and have something to send, and the seconds after which to call
+    /// again without having been woken.
+    fn select<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Option<f64>)> {
+        let mut ready = Vec::new();
+        let next = self.inner.select(&mut ready);
+        let list = PyList::empty(py);
+        for (token, delivery) in ready {
+            list.append((token.to_bits(), self.convert(py, delivery)?))?;
+        }
+        Ok((list, next.map(|next| next.as_secs_f64())))
+    }
+
+    /// Ends a stream. What is known of it, or None where that has happened before.
+    fn remove<'py>(&self, py: Python<'py>, token: u64, reason: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let reason = EndReason::ALL
+            .into_iter()
+            .find(|known| known.as_str() == reason)
+            .ok_or_else(|| argument(py, format!("no reason to end a stream: {reason:?}")))?;
+        let Some(info) = self.inner.remove(Token::from_bits(token), reason) else {
+            return Ok(None);
+        };
+        let dict = PyDict::new(py);
+        dict.set_item("key", info.key)?;
+        dict.set_item("topics", info.topics)?;
+        dict.set_item("reason", info.reason.as_str())?;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a stream's life fit")]
+        dict.set_item("duration", info.duration as f64 / 1000.0)?;
+        dict.set_item("events", info.events)?;
+        dict.set_item("bytes", info.bytes)?;
+        dict.set_item("last_event_id", info.last_event_id)?;
+        Ok(Some(dict))
+    }
+
+    /// Whether a snapshot is due: at the begin of a stream that came without an id, and after a gap was delivered.
+    fn needs_snapshot(&self, token: u64) -> bool {
+        self.inner.needs_snapshot(Token::from_bits(token))
+    }
+
+    /// The id of a stream's position.
+    fn position(&self, token: u64) -> Option<String> {
+        self.inner.position(Token::from_bits(token))
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+}
