@@ -40,7 +40,7 @@ export function event(fields) {
 export function encode(fields) {
   const { data, event: type, id, retry, comment } = isEvent(fields) ? fields : readFields(fields)
   try {
-    return native.encode(data, type, id, retry, comment)
+    return Buffer.from(native.encode(data, type, id, retry, comment))
   } catch (error) {
     throw fromNative(error)
   }

@@ -1,7 +1,10 @@
 // Express, Connect, Koa and node:http: streams over a ServerResponse.
+import { ServerResponse } from 'node:http'
+
 import { describe } from './data.js'
 import { invalid, report } from './errors.js'
 import { IterableStream } from './iterable.js'
+import { LAST_CHUNK } from './payload.js'
 import {
   HEAD,
   discard,
@@ -162,6 +165,7 @@ class Sink {
   #req
   #res
   #settings
+  #chunked = false
 
   constructor(req, res, settings) {
     this.#req = req
@@ -187,6 +191,17 @@ class Sink {
       res.setTimeout(0)
     }
     res.flushHeaders()
+    this.#takeOverChunks()
+  }
+
+  // Node would write size, bytes and line end of each chunk for each client. They are the same for all clients, so they
+  // are made once, and Node is told that the body is coded already. Only where nobody else has a hand in writing.
+  #takeOverChunks() {
+    const res = this.#res
+    if (res.chunkedEncoding !== true || res.write !== ServerResponse.prototype.write) return
+    if (this.#req.httpVersionMajor !== 1) return
+    res.chunkedEncoding = false
+    this.#chunked = true
   }
 
   carry(stream) {
@@ -195,26 +210,27 @@ class Sink {
     this.#res.on('error', () => {})
   }
 
-  write(bytes) {
+  write(payload) {
     // Some middleware returns nothing here.
-    return this.#res.write(bytes) !== false
+    return this.#res.write(this.#chunked ? payload.chunk : payload.bytes) !== false
   }
 
-  end(bytes, leaving) {
+  end(last, leaving) {
     const res = this.#res
     const { socket } = this.#req
     if (leaving && this.#req.httpVersionMajor < 2) {
       // An idle connection would hold up the server's end.
       res.once('finish', () => socket?.destroySoon?.())
     }
-    if (bytes === null) res.end()
-    else res.end(bytes)
+    if (last !== null) this.write(last)
+    if (this.#chunked) res.end(LAST_CHUNK)
+    else res.end()
     this.#mustEnd()
   }
 
-  cut(bytes) {
-    if (bytes === null) return void this.#res.destroy()
-    this.#res.write(bytes, () => this.#res.destroy())
+  cut(last) {
+    if (last === null) return void this.#res.destroy()
+    this.#res.write(this.#chunked ? last.chunk : last.bytes, () => this.#res.destroy())
     this.#mustEnd()
   }
 

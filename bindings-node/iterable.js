@@ -1,13 +1,14 @@
 // One iterable, one stream: what it yields goes to one client. Sinks are those of stream.js, with `head()` before.
 import { report } from './errors.js'
 import { encode, toEvent } from './event.js'
+import { Payload } from './payload.js'
 
 /** The id that ends a finished stream. A client that comes back with it is told not to. */
 export const END_MARK = 'ssehub:end'
 
-const HEARTBEAT = Buffer.from(':\n')
-const FAILED = Buffer.from('event: ssehub:error\ndata: \n\n')
-const FINISHED = Buffer.from(`id: ${END_MARK}\n\n`)
+const HEARTBEAT = new Payload(Buffer.from(':\n'))
+const FAILED = new Payload(Buffer.from('event: ssehub:error\ndata: \n\n'))
+const FINISHED = new Payload(Buffer.from(`id: ${END_MARK}\n\n`))
 const DEFAULT_HEARTBEAT = 15_000
 /** The head waits so long for the first item, so that an error before it can be answered properly. */
 const HEAD_DELAY = 1000
@@ -114,10 +115,10 @@ export class IterableStream {
   }
 
   async #send(value) {
-    const wire = encode(toEvent(value, this.#options.stringify))
+    const payload = new Payload(encode(toEvent(value, this.#options.stringify)))
     if (this.#done) return
     this.#events += 1
-    this.#write(wire)
+    this.#write(payload)
     this.#beat?.refresh()
     while (this.#blocked && !this.#done) await new Promise(resolve => (this.#wake = resolve))
   }
@@ -128,10 +129,10 @@ export class IterableStream {
     this.#sink.head()
   }
 
-  #write(bytes) {
+  #write(payload) {
     this.#head()
-    this.#bytes += bytes.length
-    this.#blocked = !this.#sink.write(bytes)
+    this.#bytes += payload.bytes.length
+    this.#blocked = !this.#sink.write(payload)
   }
 
   #finish() {

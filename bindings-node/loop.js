@@ -2,6 +2,7 @@
 // streams have what to send; streams at the same position get the same Buffer.
 import * as native from './native.js'
 import { fromNative, report } from './errors.js'
+import { Payload } from './payload.js'
 
 // The code of a delivery: see selector.rs.
 export const GAP = 1
@@ -19,7 +20,7 @@ export const reasonOf = code => REASONS[(code >>> REASON_SHIFT) & 7]
 const LONGEST_WAIT = 1000
 
 /**
- * What is served is an object with `deliver(code, bytes)`: it sends the bytes, and returns whether it is ready for
+ * What is served is an object with `deliver(code, payload)`: it sends the payload, and returns whether it is ready for
  * more at once.
  */
 export class Loop {
@@ -88,7 +89,8 @@ export class Loop {
 
   #deliver(ready) {
     while (ready !== null) {
-      const { pairs, payloads } = ready
+      const { pairs } = ready
+      const payloads = ready.payloads.map(bytes => new Payload(bytes))
       const more = []
       for (let i = 0; i < pairs.length; i += 2) {
         const stream = this.#streams[pairs[i]]

@@ -1,4 +1,17 @@
 // The addon. `native.cjs` is generated: it finds the file for this platform.
 import native from './native.cjs'
 
-export const { Hub, Parser, Selector, Subscription, check, encode, panicForTest, version } = native
+export const {
+  Hub,
+  Selector,
+  Subscription,
+  check,
+  encode,
+  panicForTest,
+  parserFeed,
+  parserLastEventId,
+  parserNew,
+  parserRetry,
+  parserTake,
+  version,
+} = native

@@ -22,17 +22,17 @@ export class Parser {
 
   constructor(options = {}) {
     checkKnown(options, ['maxEventSize'], 'Parser')
-    this.#native = new native.Parser(
+    this.#native = native.parserNew(
       readCount(options.maxEventSize, 'maxEventSize', 1) ?? DEFAULT_MAX_EVENT_SIZE,
     )
   }
 
   get lastEventId() {
-    return this.#native.lastEventId()
+    return native.parserLastEventId(this.#native)
   }
 
   get retry() {
-    return this.#native.retry()
+    return native.parserRetry(this.#native)
   }
 
   feed(chunk) {
@@ -41,10 +41,10 @@ export class Parser {
     }
     let packed
     try {
-      packed = this.#native.feed(chunk)
+      packed = native.parserFeed(this.#native, chunk)
     } catch (thrown) {
       const error = fromNative(thrown)
-      if (error instanceof EventTooLargeError) error.events = this.#unpack(this.#native.take())
+      if (error instanceof EventTooLargeError) error.events = this.#unpack(native.parserTake(this.#native))
       throw error
     }
     return this.#unpack(packed)

@@ -1,13 +1,14 @@
 // One stream of a subscription to a client, whatever carries it: the engine behind `ssehub/express` and `ssehub/web`.
 //
 // A sink is what carries a stream:
-//   write(bytes)        sends; false: not ready for more, `stream.resume()` will be called
-//   end(bytes, leaving) sends the last bytes, if any, and ends the body properly; leaving: the connection is to go, too
-//   cut(bytes)          sends the last bytes, if any, and ends the body so that the client can tell
+//   write(payload)      sends; false: not ready for more, `stream.resume()` will be called
+//   end(last, leaving)  sends the last payload, if any, and ends the body properly; leaving: the connection is to go, too
+//   cut(last)           sends the last payload, if any, and ends the body so that the client can tell
 import { describe } from './data.js'
 import { invalid, report } from './errors.js'
 import { encode, isEvent, toEvent } from './event.js'
 import { CLEAN, END, GAP, reasonOf } from './loop.js'
+import { Payload } from './payload.js'
 import { INTERNAL } from './subscription.js'
 
 export class HubStream {
@@ -72,18 +73,18 @@ export class HubStream {
   }
 
   /** From the loop: what is to be sent now. Returns whether there may be more at once. */
-  deliver(code, bytes) {
+  deliver(code, payload) {
     if (this.#done) return false
     if (code & END) {
-      this.#end(reasonOf(code), bytes, (code & CLEAN) !== 0)
+      this.#end(reasonOf(code), payload, (code & CLEAN) !== 0)
       return false
     }
     if (code & GAP && this.#options.snapshot !== undefined) {
-      this.#takeSnapshot(bytes)
+      this.#takeSnapshot(payload)
       return false
     }
     try {
-      this.#blocked = !this.#sink.write(bytes)
+      this.#blocked = !this.#sink.write(payload)
     } catch (error) {
       report('a stream cannot be written', error)
       this.#end('error', null, false)
@@ -109,7 +110,7 @@ export class HubStream {
     this.#hub.loop.poll(this.#place)
     // A poll that leaves the stream ready has found nothing: all is sent.
     if (this.#draining && !this.#blocked && !this.#held && !this.#done) {
-      this.#end('drain', encode({ retry: this.#hub.native.jitteredRetry() }), true)
+      this.#end('drain', new Payload(encode({ retry: this.#hub.native.jitteredRetry() })), true)
     }
   }
 
@@ -137,7 +138,7 @@ export class HubStream {
     try {
       const id = this.#hub.loop.position(this.#place)
       const value = await this.#options.snapshot()
-      const wire = before === null ? [] : [before]
+      const wire = before === null ? [] : [before.bytes]
       const events = await collect(value, this.#hub.stringify)
       events.forEach((event, i) => {
         const { data, event: type, retry, comment } = event
@@ -147,7 +148,7 @@ export class HubStream {
       if (events.length === 0) wire.push(encode({ id }))
       this.#held = false
       if (this.#done) return
-      this.#blocked = !this.#sink.write(wire.length === 1 ? wire[0] : Buffer.concat(wire))
+      this.#blocked = !this.#sink.write(new Payload(Buffer.concat(wire)))
     } catch (error) {
       this.#held = false
       report('a snapshot failed', error)
@@ -157,9 +158,9 @@ export class HubStream {
     this.#goOn()
   }
 
-  #end(reason, bytes, clean) {
+  #end(reason, last, clean) {
     this.#close(reason)
-    if (clean) this.#sink.end(bytes, reason === 'drain')
+    if (clean) this.#sink.end(last, reason === 'drain')
     else this.#sink.cut(null)
   }
 

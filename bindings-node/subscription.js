@@ -165,7 +165,7 @@ class Reader {
   }
 
   // From the loop.
-  deliver(code, bytes) {
+  deliver(code, payload) {
     if (code & END) {
       const reason = reasonOf(code)
       this.#finish(reason)
@@ -175,7 +175,7 @@ class Reader {
       this.#settle()
       return false
     }
-    this.#events = this.#parser.feed(bytes)
+    this.#events = this.#parser.feed(payload.bytes)
     this.#at = 0
     this.#settle()
     // More at once only for those who wait: otherwise the position stays, and costs nothing.

@@ -117,22 +117,22 @@ class Sink {
 
   head() {}
 
-  write(bytes) {
-    // A copy: the Buffer is shared by all streams, and a consumer may transfer what it reads.
-    this.#controller.enqueue(new Uint8Array(bytes))
+  write(payload) {
+    // A copy: the bytes are shared by all streams, and a consumer may transfer what it reads.
+    this.#controller.enqueue(new Uint8Array(payload.bytes))
     return this.#controller.desiredSize > 0
   }
 
-  end(bytes) {
-    if (bytes !== null) this.#controller.enqueue(new Uint8Array(bytes))
+  end(last) {
+    if (last !== null) this.write(last)
     this.#controller.close()
   }
 
-  cut(bytes) {
+  cut(last) {
     const error = new SSEHubError('the stream was cut', 'ERR_SSEHUB_CUT')
-    if (bytes === null) return this.#controller.error(error)
+    if (last === null) return this.#controller.error(error)
     // An error drops what is queued: the last bytes go first.
-    this.#controller.enqueue(new Uint8Array(bytes))
+    this.write(last)
     setTimeout(() => this.#controller.error(error), 50).unref()
     return undefined
   }

@@ -1,7 +1,7 @@
 //! The parser. What it finds in a chunk crosses into JavaScript as one string, or two: objects made one by one through
 //! Node-API cost several times the parsing.
 
-use napi::bindgen_prelude::{Either, Null};
+use napi::bindgen_prelude::{Either, External, Null};
 use napi::{Env, JsString, Result};
 use napi_derive::napi;
 use ssehub::EventRef;
@@ -9,8 +9,8 @@ use ssehub::EventRef;
 use crate::error::to_js;
 use crate::event::whole;
 
-/// An incremental parser of `text/event-stream`.
-#[napi]
+/// An incremental parser of `text/event-stream`. An external value with functions and no class: a method call of a
+/// class costs more than parsing a small event.
 pub struct Parser {
     parser: ssehub::Parser,
     packed: Packed,
@@ -44,53 +44,52 @@ const WIDE_ID: u8 = 16;
 /// One large chunk must not hold its memory for the rest of the stream.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
-#[napi]
-impl Parser {
-    #[napi(constructor, catch_unwind)]
-    pub fn new(max_event_size: f64) -> Self {
-        let max = usize::try_from(whole(max_event_size)).unwrap_or(usize::MAX);
-        Self {
-            parser: ssehub::Parser::with_max_event_size(max),
-            packed: Packed::default(),
-        }
-    }
+/// A string, two, or nothing: see [`Packed`].
+type Found<'env> = Either<Null, Either<JsString<'env>, Vec<JsString<'env>>>>;
 
-    /// The events of the next bytes: nothing, the narrow string, or both strings. Where it throws, [`Parser::take`]
-    /// has the events before the failure.
-    #[napi(catch_unwind)]
-    pub fn feed<'env>(
-        &mut self,
-        env: &'env Env,
-        chunk: &[u8],
-    ) -> Result<Either<Null, Either<JsString<'env>, Vec<JsString<'env>>>>> {
-        let packed = &mut self.packed;
-        self.parser
-            .feed(chunk, |event| packed.push(&event))
-            .map_err(to_js)?;
-        self.packed.hand_over(env)
-    }
+#[napi(catch_unwind)]
+pub(crate) fn parser_new(max_event_size: f64) -> External<Parser> {
+    let max = usize::try_from(whole(max_event_size)).unwrap_or(usize::MAX);
+    External::new(Parser {
+        parser: ssehub::Parser::with_max_event_size(max),
+        packed: Packed::default(),
+    })
+}
 
-    /// What the last call of `feed` found before it threw.
-    #[napi(catch_unwind)]
-    pub fn take<'env>(
-        &mut self,
-        env: &'env Env,
-    ) -> Result<Either<Null, Either<JsString<'env>, Vec<JsString<'env>>>>> {
-        self.packed.hand_over(env)
-    }
+/// The events of the next bytes. Where it throws, [`parser_take`] has the events before the failure.
+#[napi(catch_unwind)]
+pub(crate) fn parser_feed<'env>(
+    env: &'env Env,
+    parser: &mut External<Parser>,
+    chunk: &[u8],
+) -> Result<Found<'env>> {
+    let Parser { parser, packed } = &mut **parser;
+    parser
+        .feed(chunk, |event| packed.push(&event))
+        .map_err(to_js)?;
+    packed.hand_over(env)
+}
 
-    /// The last event id of the stream so far.
-    #[napi(catch_unwind)]
-    pub fn last_event_id(&self) -> &str {
-        self.parser.last_event_id()
-    }
+/// What the last call of [`parser_feed`] found before it threw.
+#[napi(catch_unwind)]
+pub(crate) fn parser_take<'env>(
+    env: &'env Env,
+    parser: &mut External<Parser>,
+) -> Result<Found<'env>> {
+    parser.packed.hand_over(env)
+}
 
-    /// The last reconnection time of the stream, in milliseconds.
-    #[napi(catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53 - 1")]
-    pub fn retry(&self) -> Option<f64> {
-        self.parser.retry().map(|retry| retry as f64)
-    }
+/// The last event id of the stream so far.
+#[napi(catch_unwind)]
+pub(crate) fn parser_last_event_id(parser: &External<Parser>) -> &str {
+    parser.parser.last_event_id()
+}
+
+/// The last reconnection time of the stream, in milliseconds.
+#[napi(catch_unwind)]
+#[expect(clippy::cast_precision_loss, reason = "at most 2^53 - 1")]
+pub(crate) fn parser_retry(parser: &External<Parser>) -> Option<f64> {
+    parser.parser.retry().map(|retry| retry as f64)
 }
 
 impl Packed {
@@ -127,10 +126,7 @@ impl Packed {
         flag
     }
 
-    fn hand_over<'env>(
-        &mut self,
-        env: &'env Env,
-    ) -> Result<Either<Null, Either<JsString<'env>, Vec<JsString<'env>>>>> {
+    fn hand_over<'env>(&mut self, env: &'env Env) -> Result<Found<'env>> {
         if self.records.is_empty() {
             return Ok(Either::A(Null));
         }

@@ -36,7 +36,7 @@ pub(crate) fn text<'py>(
 
 fn as_text<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Some(text.clone()));
+        return plain(text).map(Some);
     }
     let py = value.py();
     if value.is_instance_of::<PyBytes>()
@@ -49,6 +49,14 @@ fn as_text<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStrin
             .map_err(|error| argument(py, format!("bytes are taken as UTF-8 text, and these are not: {error}; for binary data publish base64")));
     }
     Ok(None)
+}
+
+/// A `str` without a subclass: enums with text and the like give their text.
+pub(crate) fn plain<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    if text.is_exact_instance_of::<PyString>() {
+        return Ok(text.clone());
+    }
+    Ok(PyString::new(text.py(), &utf8(text, "text")?))
 }
 
 /// The UTF-8 of a `str`. Lone surrogates have none, and raise.

@@ -85,7 +85,7 @@ impl PyEvent {
             data::optional(value, what)?;
             value
                 .filter(|value| !value.is_none())
-                .map(|value| Ok(value.cast::<PyString>()?.clone().unbind()))
+                .map(|value| Ok(data::plain(value.cast::<PyString>()?)?.unbind()))
                 .transpose()
         };
         let data = match data {

@@ -63,7 +63,7 @@ app.post('/notifications', express.json(), (req, res) => {
 app.post('/chat', express.json(), sse(async function* (req, res, { signal }) {
   const tokens = `You asked: “${req.body.prompt}”\n\n${content.answer}`.match(/\s*\S+/g)
   for (const text of tokens) {
-    await sleep(1000 / 30, null, { signal })
+    await sleep(1000 / 35, null, { signal })
     yield event({ event: 'token', data: { text } })
   }
   yield event({ event: 'done', data: { tokens: tokens.length } })

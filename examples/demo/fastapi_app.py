@@ -126,7 +126,7 @@ async def chat(q: Prompt) -> EventSourceResponse:
 async def answer(prompt: str) -> AsyncIterator[Event]:
     tokens = re.findall(r"\s*\S+", f"You asked: “{prompt}”\n\n{content['answer']}")
     for token in tokens:
-        await asyncio.sleep(1 / 30)
+        await asyncio.sleep(1 / 35)
         yield Event({"text": token}, event="token")
     yield Event({"tokens": len(tokens)}, event="done")
 

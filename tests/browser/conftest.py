@@ -1,18 +1,18 @@
-"""One headless Chromium per module, and servers to look at."""
+"""One headless Chromium per module, and the demo's two servers for all of them."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from pages import Page
+from processes import running, wait_for
 
 
 def program(variable: str, name: str) -> str:
@@ -23,14 +23,14 @@ def program(variable: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = Options()
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
     options.binary_location = program("CHROMIUM", "chromium")
     for argument in (
         "--headless=new",
-        "--disable-gpu",
         "--disable-background-networking",
         "--disable-component-update",
+        "--disable-gpu",
         "--disable-sync",
         "--no-first-run",
         "--no-proxy-server",
@@ -42,17 +42,36 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         # Chromium's sandbox does not work for root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service(program("CHROMEDRIVER", "chromedriver")))
+    driver = Chrome(options, ChromeService(program("CHROMEDRIVER", "chromedriver")))
     try:
+        driver.set_page_load_timeout(15)
+        driver.set_script_timeout(10)
         yield driver
     finally:
         driver.quit()
 
 
 @pytest.fixture
-def page(browser: webdriver.Chrome, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The browser's tab. After the test: nothing may be on its console, and its streams are closed."""
-    yield Page(browser)
-    expected = request.node.get_closest_marker("console")
-    entries = browser.get_log("browser")
-    browser.get("about:blank")
+def page(browser: Chrome) -> Iterator[Page]:
+    """The browser's tab. Its console must be empty after the test."""
+    page = Page(browser)
+    page.console()
+    yield page
+    complaints = page.console()
+    # Closes its streams.
+    page.open("about:blank")
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[dict[str, str]]:
+    """The addresses of the demo's servers, by name."""
+    command = [sys.executable, "examples/demo/run.py", "--fastapi-port=0", "--express-port=0"]
+    with running(command) as child:
+
+        def addresses() -> dict[str, str]:
+            assert child.process.poll() is None, child.output()
+            found = dict(re.findall(r"^ +(FastAPI|Express) +(http://\S+)$", child.output(), re.M))
+            return found if len(found) == 2 else {}
+
+        yield wait_for(addresses, "the demo's addresses", timeout=30)

@@ -6,15 +6,29 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import ipaddress
 import json
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from ssehub._ssehub import Event
+from ssehub._ssehub import Event, Parser
 from ssehub.errors import ArgumentError
+
+# What is written as its text.
+_PLAIN = (
+    uuid.UUID,
+    PurePath,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    ipaddress.IPv4Interface,
+    ipaddress.IPv6Interface,
+)
 
 
 def _default(value: Any) -> Any:
@@ -28,7 +42,7 @@ def _default(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
-    if isinstance(value, (uuid.UUID, PurePath)):
+    if isinstance(value, _PLAIN):
         return str(value)
     if isinstance(value, decimal.Decimal):
         if not value.is_finite():
@@ -37,13 +51,18 @@ def _default(value: Any) -> Any:
         return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (set, frozenset)):
+    if isinstance(value, (set, frozenset, deque)):
         return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode()
-    raise TypeError(
-        f"{type(value).__name__} has no JSON form: publish a dict, a dataclass or a pydantic model, "
-        "or give the hub a dumps= of your own"
+    raise _no_form(f"{type(value).__name__} has no JSON form")
+
+
+def _no_form(problem: str) -> TypeError:
+    return TypeError(
+        f"{problem}: publish a dict, a dataclass or a pydantic model, or give the hub a dumps= of your own"
     )
 
 
@@ -60,10 +79,11 @@ def dumps(value: Any) -> str:
         TypeError: for objects without a JSON form.
     """
     try:
-        return _encode(value)
-    except TypeError as error:
-        if "keys must be" not in str(error):
-            raise
+        try:
+            return _encode(value)
+        except TypeError as error:
+            if "keys must be" not in str(error):
+                raise
         # Keys that are UUIDs, dates or enums: json refuses them, FastAPI takes them.
         return _encode(_with_plain_keys(value))
     except (ValueError, RecursionError) as error:
@@ -73,7 +93,7 @@ def dumps(value: Any) -> str:
 def _with_plain_keys(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_key(key): _with_plain_keys(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
         return [_with_plain_keys(item) for item in value]
     if value is None or isinstance(value, (str, int, float)):
         return value
@@ -81,9 +101,10 @@ def _with_plain_keys(value: Any) -> Any:
 
 
 def _key(key: Any) -> Any:
-    if key is None or isinstance(key, (str, int, float)):
-        return key
-    return _default(key)
+    plain = key if key is None or isinstance(key, (str, int, float)) else _default(key)
+    if isinstance(plain, (list, dict)):
+        raise _no_form(f"{type(key).__name__} cannot be a key in JSON")
+    return plain
 
 
 def loads(data: str, type_: Any | None) -> Any:
@@ -109,4 +130,13 @@ def restore_event(
     data: str | None, event: str | None, id: str | None, retry: int | None, comment: str | None
 ) -> Event:
     """Unpickles an event."""
+    if event is not None and event.startswith("ssehub:"):
+        # Types of the hub's own come from parsers only.
+        lines = [
+            f"id: {id}",
+            f"event: {event}",
+            *(f"data: {line}" for line in str(data).split("\n")),
+        ]
+        block = "\n".join([*lines, "", ""]).encode()
+        return Parser(max_event_size=len(block)).feed(block)[0]
     return Event(data, event=event, id=id, retry=retry, comment=comment)

@@ -1,149 +1,80 @@
-"""Streams in an ASGI server's event loop. Framework-neutral: `starlette.py` and `fastapi.py` give it a face."""
+"""Streams in an ASGI server's event loop. Framework-neutral: `starlette.py` gives it a face."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-import time
-from collections.abc import (
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-)
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from urllib.parse import parse_qs
+from typing import Any, TypeAlias, cast
 
-from ssehub._ssehub import End, Event, Gap, encode
+from ssehub._ssehub import End, Gap
 from ssehub.errors import DrainingError, HandoffError, LimitError
 from ssehub.handoff.asgi import find_transport
-from ssehub.options import Handoff, Refuse, milliseconds
+from ssehub.http import (
+    ERROR_EVENT,
+    FINISHED,
+    FINISHED_BLOCK,
+    HEAD_DELAY,
+    HEARTBEAT,
+    WRITE_TIMEOUT,
+    Options,
+    item_bytes,
+    position,
+    refusal,
+    start,
+    with_id,
+)
+from ssehub.options import milliseconds
 from ssehub.subscription import Subscription
 
-if TYPE_CHECKING:
-    from ssehub.hub import Hub, StreamInfo
-
-__all__ = ["Options", "Source", "refusal", "serve", "wants_stream"]
+__all__ = ["Source", "begin"]
 
 logger = logging.getLogger("ssehub")
 
+Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Source: TypeAlias = "Subscription | AsyncIterable[Any] | Iterable[Any] | Callable[[], Any]"
-
-HEADERS = (
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-)
-
-# The last id of a finished stream: an EventSource that comes back with it is told to stay away.
-FINISHED = "ssehub:finished"
-FINISHED_BLOCK = encode(id=FINISHED)
-HEARTBEAT = b":\n"
-# No details: they are in the server's log.
-ERROR_EVENT = b"event: ssehub:error\ndata: \n\n"
-# A head that waits for the first item waits no longer than this, in seconds.
-HEAD_DELAY = 1.0
 
 # In the place of an item: there will be no more.
 _END: Any = object()
 
 
-@dataclass(slots=True)
-class Options:
-    """What a response says of its stream."""
+async def begin(
+    source: Source, options: Options, head: Message, scope: Scope, receive: Receive, send: Send
+) -> SubscriptionStream | IterableStream | None:
+    """The stream that answers a request, to be run; None where the answer is given already.
 
-    key: str | None = None
-    snapshot: Callable[[], Any] | None = None
-    heartbeat: float | None = None
-    handoff: Handoff = "detach"
-    max_age: float | None = None
-    expires_at: float | None = None
-    once: bool = True
-    on_close: Callable[[StreamInfo], object] | None = None
-    announce_position: bool = True
-    refuse: Refuse = "retry"
-
-    def expires_in(self) -> int | None:
-        """Milliseconds until the client's right to the stream expires."""
-        if self.expires_at is None:
-            return None
-        return max(round((self.expires_at - time.time()) * 1000), 1)
-
-
-async def serve(
-    source: Source,
-    options: Options,
-    head: MutableMapping[str, Any],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-) -> None:
-    """Answers one request with a stream. `head` is its `http.response.start` message."""
+    `head` is the response's `http.response.start` message.
+    """
     if scope["method"] == "HEAD":
-        await send(head)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return
+        await _answer(send, head)
+        return None
     if not isinstance(source, (Subscription, AsyncIterable, Iterable)):
         source = await _call(source)
     if isinstance(source, Subscription):
-        await _SubscriptionStream(source, options, head, scope, receive, send).run()
-        return
+        if options.handoff == "require":
+            raise HandoffError(
+                "handoff='require': this version serves all streams in the server's event loop; "
+                "use handoff='detach', which takes the socket where it can"
+            )
+        return SubscriptionStream(source, options, head, scope, receive, send)
     if options.handoff == "require":
         raise HandoffError(
-            "handoff='require' concerns subscriptions; an iterable stays the request's"
+            "handoff='require' is for subscriptions; an iterable stays the request's"
         )
-    if scope["method"] == "GET" and options.once and last_event_id(scope) == FINISHED:
-        await send({**head, "status": 204, "headers": _without_type(head["headers"])})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return
-    await _IterableStream(cast("Iterable[Any]", source), options, head, scope, receive, send).run()
+    if options.once and scope["method"] == "GET" and _last_event_id(scope) == FINISHED:
+        await _answer(send, {**head, "status": 204, "headers": _without_type(head)})
+        return None
+    return IterableStream(cast("Iterable[Any]", source), options, head, scope, receive, send)
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """A request header. UTF-8, as EventSource writes it; what is not is no id of ours either way."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return cast("bytes", value).decode("utf-8", "replace")
-    return None
-
-
-def last_event_id(scope: Scope) -> str:
-    """The client's position: the header, else the query parameter."""
-    given = header(scope, b"last-event-id")
-    if given:
-        return given
-    query: str = scope.get("query_string", b"").decode("latin-1")
-    if "lastEventId" not in query:
-        return ""
-    return parse_qs(query).get("lastEventId", [""])[0]
-
-
-def wants_stream(accept: str | None) -> bool:
-    """Whether the client named the media type: EventSource does."""
-    return accept is not None and "text/event-stream" in accept.lower()
-
-
-def refusal(
-    hub: Hub, error: Exception, accept: str | None, refuse: Refuse
-) -> tuple[int, bytes, str | None]:
-    """Status, body and Retry-After for a stream that is refused.
-
-    EventSource never comes back after a status other than 200, so it gets a stream that says when to, and ends.
-    """
-    retry = hub._jittered_retry()
-    if refuse == "retry" and wants_stream(accept):
-        return 200, encode(retry=retry), None
-    status = 429 if isinstance(error, LimitError) else 503
-    return status, b"", str(max(round(retry / 1000), 1))
+async def _answer(send: Send, head: Message, body: bytes = b"") -> None:
+    await send(head)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _call(function: Callable[[], Any]) -> Any:
@@ -151,59 +82,67 @@ async def _call(function: Callable[[], Any]) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def _without_type(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in headers if name != b"content-type"]
+def _header(scope: Scope, name: bytes) -> str | None:
+    """A request header. UTF-8, as EventSource writes it; what is not is no id of ours either way."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return cast("bytes", value).decode("utf-8", "replace")
+    return None
+
+
+def _last_event_id(scope: Scope) -> str:
+    return position(
+        _header(scope, b"last-event-id"), scope.get("query_string", b"").decode("latin-1")
+    )
+
+
+def _without_type(head: Message) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in head["headers"] if name != b"content-type"]
 
 
 class _Stream:
     """One response: notices the client's leaving, whatever the stream is doing then."""
 
+    __slots__ = ("gone", "head", "listener", "options", "receive", "scope", "send", "task")
+
     def __init__(
-        self,
-        options: Options,
-        head: MutableMapping[str, Any],
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, options: Options, head: Message, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self.options = options
         self.head = head
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.loop = asyncio.get_running_loop()
         self.task = asyncio.current_task()
         # Set when the stream is to end from outside: the client has left, or takes nothing.
         self.gone = False
+        self.listener: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        listener = self.loop.create_task(self._listen())
-        try:
-            await self._stream()
-        except asyncio.CancelledError:
-            # Ours, sent to interrupt whatever was waiting; anybody else's goes on.
-            if not self.gone:
-                raise
-            if hasattr(self.task, "uncancel"):
-                self.task.uncancel()  # type: ignore[union-attr]
-        finally:
-            listener.cancel()
+    def _start_listening(self) -> None:
+        self.listener = asyncio.get_running_loop().create_task(self._listen())
 
     async def _listen(self) -> None:
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                break
-        self._leave()
-
-    def _leave(self) -> None:
+        receive = self.receive
+        while (await receive())["type"] != "http.disconnect":
+            pass
         if not self.gone:
             self.gone = True
             self._interrupt()
 
+    def _stop_listening(self) -> None:
+        if self.listener is not None:
+            self.listener.cancel()
+
     def _interrupt(self) -> None:
+        """Wakes the stream out of whatever it is waiting for."""
         if self.task is not None:
             self.task.cancel()
+
+    def _was_interrupted(self) -> bool:
+        """Whether a cancellation was ours; anybody else's goes on."""
+        if self.gone and hasattr(self.task, "uncancel"):
+            self.task.uncancel()  # type: ignore[union-attr]
+        return self.gone
 
     async def _body(self, data: bytes) -> None:
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
@@ -211,15 +150,11 @@ class _Stream:
     async def _finish(self, data: bytes = b"") -> None:
         await self.send({"type": "http.response.body", "body": data, "more_body": False})
 
-    async def _stream(self) -> None:
-        raise NotImplementedError  # pragma: no cover
 
-    def _path(self) -> str:
-        return str(self.scope.get("path", ""))
-
-
-class _SubscriptionStream(_Stream):
+class SubscriptionStream(_Stream):
     """A subscription: the hub decides what goes out, this writes it."""
+
+    __slots__ = ("host", "hub", "reason", "source", "token", "waiting")
 
     def __init__(self, source: Subscription, *args: Any) -> None:
         super().__init__(*args)
@@ -227,101 +162,93 @@ class _SubscriptionStream(_Stream):
         self.hub = source.hub
         self.host = self.hub._host()
         self.token = 0
-        # Whether the task is in `host.next`, where it can be woken without being cancelled.
+        self.reason = "client"
+        # Whether the task waits for the hub, where it can be woken without being cancelled.
         self.waiting = False
 
     async def run(self) -> None:
-        options, hub = self.options, self.hub
-        if options.handoff == "require":
-            raise HandoffError(
-                "handoff='require': this version serves all streams in the server's event loop; "
-                "use handoff='detach', which takes the socket where it can"
-            )
-        hub._watch_signals()
-        native = self.source._native
-        given = last_event_id(self.scope)
-        if given:
-            native = native.resume(given)
-        if options.snapshot is not None:
-            native = native.live_after_gap()
-        heartbeat = options.heartbeat
+        """Streams to the end. Everything in one coroutine: each level costs every client memory."""
+        hub, host, send = self.hub, self.host, self.send
         try:
-            self.token = self.host.add(
-                native,
-                self._cut,
-                key=options.key,
-                retry=hub._retry,
-                announce_position=options.announce_position,
-                heartbeat=milliseconds(heartbeat, "heartbeat"),
-                max_age=milliseconds(options.max_age, "max_age"),
-                expires_in=options.expires_in(),
-                write_timeout=30_000,
-                connection=True,
-            )
+            token = self._attach()
         except (DrainingError, LimitError) as error:
             await self._refuse(error)
             return
         reason = "error"
-        self.reason = "client"
         try:
-            await super().run()
+            self._start_listening()
+            await send(self.head)
+            hub._opened(self.options.key, self.source.topics, host.selector.position(token) or "")
+            if self.options.snapshot is not None:
+                await self._begin_with_snapshot()
+            while not self.gone:
+                delivery = host.take(token)
+                if delivery is None:
+                    self.waiting = True
+                    delivery = await host.wait(token)
+                    self.waiting = False
+                if type(delivery) is bytes:
+                    await send({"type": "http.response.body", "body": delivery, "more_body": True})
+                elif isinstance(delivery, Gap):
+                    await self._body(delivery.frame)
+                    if self.options.snapshot is not None:
+                        await self._snapshot()
+                elif isinstance(delivery, End):
+                    self.reason = delivery.reason
+                    await self._finish(delivery.last or b"")
+                    break
             reason = self.reason
         except asyncio.CancelledError:
-            # The server is done with the request.
-            reason = "drain" if not hub.ready else "client"
-            raise
+            if not self._was_interrupted():
+                # The server is done with the request.
+                reason = "client" if hub.ready else "drain"
+                raise
+            reason = self.reason
         finally:
-            hub._closed(self.host.remove(self.token, reason), self._path(), options.on_close)
+            self._stop_listening()
+            info = host.remove(token, reason)
+            hub._closed(info, str(self.scope.get("path", "")), self.options.on_close)
 
-    async def _stream(self) -> None:
-        await self.send(self.head)
-        host, token, send = self.host, self.token, self.send
-        position = host.selector.position(token) or ""
-        self.hub._opened(self.options.key, self.source.topics, position)
-        snapshot = self.options.snapshot
-        if snapshot is not None:
-            await self._begin_with_snapshot(snapshot)
-        while not self.gone:
-            self.waiting = True
-            delivery = await host.next(token)
-            self.waiting = False
-            if type(delivery) is bytes:
-                await send({"type": "http.response.body", "body": delivery, "more_body": True})
-            elif isinstance(delivery, Gap):
-                await self._body(delivery.frame)
-                if snapshot is not None:
-                    await self._snapshot(snapshot)
-            elif isinstance(delivery, End):
-                self.reason = delivery.reason
-                if not self.gone:
-                    await self._finish(delivery.last or b"")
-                return
-            else:
-                return
+    def _attach(self) -> int:
+        hub, options = self.hub, self.options
+        hub._watch_signals()
+        self.token = self.host.add(
+            start(self.source, options, _last_event_id(self.scope)),
+            self._cut,
+            key=options.key,
+            retry=hub._retry,
+            announce_position=options.announce_position,
+            heartbeat=milliseconds(options.heartbeat, "heartbeat"),
+            max_age=milliseconds(options.max_age, "max_age"),
+            expires_in=options.expires_in(),
+            write_timeout=WRITE_TIMEOUT,
+            connection=True,
+        )
+        return self.token
 
-    async def _begin_with_snapshot(self, snapshot: Callable[[], Any]) -> None:
+    async def _begin_with_snapshot(self) -> None:
         """The opening block and the state that it stands for, unless the client can resume."""
-        if not self.host.selector.needs_snapshot(self.token):
-            return
-        opening = self.host.selector.poll(self.token)
-        if isinstance(opening, bytes):
-            await self._body(opening)
-            await self._snapshot(snapshot)
+        if self.host.selector.needs_snapshot(self.token):
+            opening = self.host.selector.poll(self.token)
+            if isinstance(opening, bytes):
+                await self._body(opening)
+            await self._snapshot()
 
-    async def _snapshot(self, snapshot: Callable[[], Any]) -> None:
-        position = self.host.selector.position(self.token)
+    async def _snapshot(self) -> None:
+        snapshot = self.options.snapshot
+        assert snapshot is not None
+        at = self.host.selector.position(self.token)
         items = await _call(snapshot)
         events = items if isinstance(items, (list, tuple)) else [items]
-        await self._body(b"".join(_with_id(self.hub, item, position) for item in events))
+        await self._body(b"".join(with_id(self.hub, item, at) for item in events))
 
     async def _refuse(self, error: Exception) -> None:
-        accept = header(self.scope, b"accept")
+        accept = _header(self.scope, b"accept")
         status, body, retry_after = refusal(self.hub, error, accept, self.options.refuse)
-        headers = list(self.head["headers"])
+        headers = self.head["headers"]
         if retry_after is not None:
-            headers = [*_without_type(headers), (b"retry-after", retry_after.encode())]
-        await self.send({**self.head, "status": status, "headers": headers})
-        await self._finish(body)
+            headers = [*_without_type(self.head), (b"retry-after", retry_after.encode())]
+        await _answer(self.send, {**self.head, "status": status, "headers": headers}, body)
 
     def _interrupt(self) -> None:
         if not (self.waiting and self.host.interrupt(self.token)):
@@ -335,54 +262,53 @@ class _SubscriptionStream(_Stream):
         if transport is not None:
             # Otherwise the server would wait for the client to take what is buffered.
             transport.abort()
-        _Stream._interrupt(self)
+        super()._interrupt()
 
 
-def _with_id(hub: Hub, item: Any, position: str | None) -> bytes:
-    """An event of a snapshot, with the id of the position that it describes."""
-    if not isinstance(item, Event):
-        item = Event(hub._text(item))
-    return encode(item.data, event=item.event, id=position, retry=item.retry, comment=item.comment)
-
-
-class _IterableStream(_Stream):
+class IterableStream(_Stream):
     """An iterable: it belongs to the request, and runs in the request's task and context."""
+
+    __slots__ = ("finished", "last_sent", "loop", "sending", "source", "started")
 
     def __init__(self, source: AsyncIterable[Any] | Iterable[Any], *args: Any) -> None:
         super().__init__(*args)
         self.source = source
         self.started = False
+        self.finished = False
         # Held while a message is being sent: a heartbeat may fall due just then.
         self.sending = asyncio.Lock()
+        self.loop = asyncio.get_running_loop()
         self.last_sent = self.loop.time()
-        self.finished = False
 
-    async def _stream(self) -> None:
+    async def run(self) -> None:
+        """Streams to the end of the source."""
+        self._start_listening()
         keeper = self.loop.create_task(self._keep_alive())
         iterator = aiter(_as_async(self.source))
         try:
-            try:
-                async for item in iterator:
-                    await self._write(_item(item))
-                    if self.gone:
-                        return
-            except Exception:
-                if not self.started:
-                    # Nothing has been said yet: the framework may still answer with an error page.
-                    raise
-                logger.exception("the source of a stream failed: %s", self._path())
-                await self._write(ERROR_EVENT)
-                # Raised on, so that the server cuts the body without its terminator.
-                raise
-            mark = self.scope["method"] == "GET" and self.options.once
+            async for item in iterator:
+                await self._write(item_bytes(item))
+                if self.gone:
+                    return
             self.finished = True
-            keeper.cancel()
+            mark = self.options.once and self.scope["method"] == "GET"
             async with self.sending:
                 await self._start()
                 await self._finish(FINISHED_BLOCK if mark else b"")
+        except asyncio.CancelledError:
+            if not self._was_interrupted():
+                raise
+        except Exception:
+            # Before the head the framework may still answer with an error page. After it the exception goes on too,
+            # so that the server cuts the body without its terminator.
+            if self.started:
+                logger.exception("the source of a stream failed: %s", self.scope.get("path", ""))
+                await self._write(ERROR_EVENT)
+            raise
         finally:
             self.finished = True
             keeper.cancel()
+            self._stop_listening()
             close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
@@ -415,10 +341,6 @@ class _IterableStream(_Stream):
             await self._write(HEARTBEAT)
 
 
-def _item(item: Any) -> bytes:
-    return item.encode() if isinstance(item, Event) else encode("null" if item is None else item)
-
-
 def _as_async(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterable[Any]:
     return source if isinstance(source, AsyncIterable) else _in_thread(source)
 
@@ -448,17 +370,3 @@ async def _in_thread(source: Iterable[Any]) -> Any:
                 await loop.run_in_executor(None, context.run, close)
             else:
                 running.add_done_callback(lambda _: loop.run_in_executor(None, context.run, close))
-
-
-def response_headers(
-    headers: Mapping[str, str] | None, media_type: str | None
-) -> list[tuple[bytes, bytes]]:
-    """The stream's headers, the caller's own before ours."""
-    own = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in (headers or {}).items()
-    ]
-    if media_type is not None:
-        own = [*own, (b"content-type", media_type.encode("latin-1"))]
-    names = {name for name, _ in own}
-    return [*own, *((name, value) for name, value in HEADERS if name not in names)]

@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Response, copy_current_request_context, current_app, has_request_context
 
-from ssehub.asgi import HEADERS, refusal
 from ssehub.errors import DrainingError, HandoffError, LimitError
+from ssehub.http import HEADERS, refusal
 from ssehub.hub import StreamInfo
 from ssehub.options import Handoff, Refuse
 from ssehub.responses import UNSET, make_options

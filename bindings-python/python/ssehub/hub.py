@@ -16,7 +16,7 @@ from ssehub._ssehub import Event
 from ssehub.errors import ArgumentError
 from ssehub.lifespan import Lifespan, SignalWatch
 from ssehub.loops import LoopHost
-from ssehub.options import History, Limits, OnGap, Pattern, Slow, history_values, milliseconds
+from ssehub.options import History, Limits, OnGap, Pattern, Slow, history_values, milliseconds, whole
 from ssehub.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -175,25 +175,20 @@ class Hub(_ssehub.Hub):
             )
         if not isinstance(limits, Limits):
             raise TypeError(f"limits is given as Limits(...), not {limits!r}")
-        numbers: dict[str, Any] = {"retry": retry, "max_lag": max_lag}
-        for setting, number in numbers.items():
-            if type(number) is not int:
-                raise TypeError(f"{setting} is an int, not {number!r}")
-            if number < 0:
-                raise ArgumentError(f"{setting} must not be negative, and is {number}")
+        if dumps is not None and not callable(dumps):
+            raise TypeError(f"dumps is a function from an object to str or bytes, not {dumps!r}")
         for field in fields(limits):
-            value: Any = getattr(limits, field.name)
-            if value is not None and type(value) is not int:
-                raise TypeError(f"limits.{field.name} is an int, not {value!r}")
-            if value is not None and value < 0:
-                raise ArgumentError(f"limits.{field.name} must not be negative, and is {value}")
+            limit = getattr(limits, field.name)
+            # No limit per key is None, and the only one that is.
+            if limit is not None or field.default is not None:
+                whole(limit, f"limits.{field.name}")
         self = super().__new__(
             cls,
             history=history_values(history),
             topics=[(topic, history_values(h)) for topic, h in (topics or {}).items()],
             slow=slow,
-            max_lag=max_lag,
-            retry=retry,
+            max_lag=whole(max_lag, "max_lag"),
+            retry=whole(retry, "retry"),
             heartbeat=milliseconds(heartbeat, "heartbeat"),
             write_timeout=30_000,
             limits={field.name: getattr(limits, field.name) for field in fields(limits)},
@@ -281,6 +276,8 @@ class Hub(_ssehub.Hub):
                 names.append((topic, False))
             else:
                 raise TypeError(f"a topic is a str or pattern(...), not {topic!r}")
+        if max_lag is not None:
+            whole(max_lag, "max_lag")
         native = self._subscribe(
             names, last_event_id=last_event_id, on_gap=on_gap, slow=slow, max_lag=max_lag
         )

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from ssehub import _ssehub
 from ssehub._ssehub import End, Gap, Selector
@@ -70,25 +70,28 @@ class LoopHost:
             self._cutters[token] = cut
         return token
 
-    async def next(self, token: int) -> Delivery:
-        """What a stream has to send next."""
+    def take(self, token: int) -> Delivery:
+        """What a stream has to send now; None: nothing, so `wait` for it."""
         if self._parked and token in self._parked:
             return self._parked.pop(token)
         delivery = self.selector.poll(token)
         if delivery is not None:
             # Somebody has to notice if the client does not take it.
             self._arm(1.0)
-            return delivery
+        return delivery
+
+    def wait(self, token: int) -> asyncio.Future[Delivery]:
+        """What a stream has to send next. To be awaited by the task that took last."""
         future = self.loop.create_future()
         self._waiting[token] = future
-        try:
-            return cast(Delivery, await future)
-        except asyncio.CancelledError:
-            if self._waiting.get(token) is future:
-                del self._waiting[token]
-            elif future.done() and not future.cancelled():
-                self._parked[token] = future.result()
-            raise
+        return future
+
+    def give_up(self, token: int, future: asyncio.Future[Delivery]) -> None:
+        """The wait was cancelled: what has come meanwhile is for the next `take`."""
+        if self._waiting.get(token) is future:
+            del self._waiting[token]
+        elif future.done() and not future.cancelled():
+            self._parked[token] = future.result()
 
     def interrupt(self, token: int) -> bool:
         """Ends the wait of a stream with None. False where it is not waiting."""

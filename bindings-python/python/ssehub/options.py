@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ssehub.errors import ArgumentError
+
 __all__ = ["Handoff", "History", "Limits", "OnGap", "Pattern", "Refuse", "Slow", "pattern"]
 
 Slow = Literal["disconnect", "skip", "conflate"]
@@ -77,7 +79,20 @@ def history_values(history: Any) -> tuple[int, int, int | None]:
     """A history as plain values, its age in milliseconds."""
     if not isinstance(history, History):
         raise TypeError(f"a history is given as History(count=, bytes=, age=), not {history!r}")
-    return history.count, history.bytes, milliseconds(history.age, "age")
+    return (
+        whole(history.count, "history count"),
+        whole(history.bytes, "history bytes"),
+        milliseconds(history.age, "age"),
+    )
+
+
+def whole(value: Any, name: str) -> int:
+    """A setting that counts something, in the range of the core's numbers."""
+    if type(value) is not int:
+        raise TypeError(f"{name} is an int, not {value!r}")
+    if not 0 <= value < 1 << 53:
+        raise ArgumentError(f"{name} must be from 0 to 2**53 - 1, and is {value}")
+    return value
 
 
 def milliseconds(seconds: float | None, name: str) -> int | None:
@@ -87,7 +102,5 @@ def milliseconds(seconds: float | None, name: str) -> int | None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {seconds!r}")
     if not 0 <= seconds < 1e12:
-        from ssehub.errors import ArgumentError
-
         raise ArgumentError(f"{name} is a number of seconds, not {seconds!r}")
     return max(round(seconds * 1000), 1) if seconds else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ssehub.asgi import Options
+from ssehub.http import Options
 from ssehub.options import milliseconds
 from ssehub.subscription import Subscription
 

@@ -10,7 +10,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ssehub.asgi import Source, response_headers, serve
+from ssehub.asgi import Source, begin
+from ssehub.http import response_headers
 from ssehub.hub import StreamInfo
 from ssehub.options import Handoff, Refuse
 from ssehub.responses import UNSET, make_options
@@ -93,6 +94,8 @@ class EventSourceResponse(Response):
             "status": self.status_code,
             "headers": self.raw_headers,
         }
-        await serve(self.content, self.options, head, scope, receive, send)
+        stream = await begin(self.content, self.options, head, scope, receive, send)
+        if stream is not None:
+            await stream.run()
         if self.background is not None:
             await self.background()

@@ -31,6 +31,8 @@ class Subscription:
     (`event.event == "ssehub:gap"`) are part of it.
     """
 
+    __slots__ = ("__weakref__", "_hub", "_last_event_id", "_native", "_reader", "_topics")
+
     def __init__(self, hub: Hub, native: _ssehub.Subscription, topics: tuple[str, ...]) -> None:
         self._hub = hub
         self._native = native
@@ -219,7 +221,14 @@ class _AsyncReader(_Events):
             event = self.take()
             if event is not None or self.ended:
                 return event
-            delivery = await self._host.next(self._token)
+            delivery = self._host.take(self._token)
+            if delivery is None:
+                future = self._host.wait(self._token)
+                try:
+                    delivery = await future
+                except asyncio.CancelledError:
+                    self._host.give_up(self._token, future)
+                    raise
             if delivery is not None:
                 self.feed(delivery)
 

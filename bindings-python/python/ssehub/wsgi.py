@@ -15,12 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs
 
 from ssehub._ssehub import End, Gap, Selector
-from ssehub.asgi import ERROR_EVENT, FINISHED, FINISHED_BLOCK, HEAD_DELAY, HEARTBEAT, Options
-from ssehub.asgi import _item as item_bytes
-from ssehub.asgi import _with_id as with_id
+from ssehub.http import (
+    ERROR_EVENT,
+    FINISHED,
+    FINISHED_BLOCK,
+    HEAD_DELAY,
+    HEARTBEAT,
+    Options,
+    item_bytes,
+    position,
+    start,
+    with_id,
+)
 from ssehub.options import milliseconds
 from ssehub.subscription import Subscription
 
@@ -36,12 +44,10 @@ AHEAD = 16
 
 def last_event_id(environ: dict[str, Any]) -> str:
     """The client's position: the header, else the query parameter."""
-    given = environ.get("HTTP_LAST_EVENT_ID", "")
-    if given:
-        # WSGI hands headers over as Latin-1; EventSource writes ids as UTF-8.
-        return str(given).encode("latin-1", "replace").decode("utf-8", "replace")
-    query = str(environ.get("QUERY_STRING", ""))
-    return parse_qs(query).get("lastEventId", [""])[0]
+    # WSGI hands headers over as Latin-1; EventSource writes ids as UTF-8.
+    header = str(environ.get("HTTP_LAST_EVENT_ID", ""))
+    given = header.encode("latin-1", "replace").decode("utf-8", "replace")
+    return position(given, str(environ.get("QUERY_STRING", "")))
 
 
 def client_has_left(environ: dict[str, Any]) -> bool:
@@ -86,15 +92,9 @@ class SubscriptionBody:
         self._reason = "client"
         self._snapshot_due = False
         self._closed = False
-        native = source._native
-        given = last_event_id(environ)
-        if given:
-            native = native.resume(given)
-        if options.snapshot is not None:
-            native = native.live_after_gap()
         self._selector = Selector(self._hub, self._signal.set)
         self._token = self._selector.add(
-            native,
+            start(source, options, last_event_id(environ)),
             key=options.key,
             retry=self._hub._retry,
             announce_position=options.announce_position,

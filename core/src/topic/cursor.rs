@@ -152,7 +152,8 @@ impl Cursor {
         }
         let lost = cursor.look_back(table);
         if terms.start == Start::Earliest {
-            // What is gone already is not missed.
+            // What is gone already is not missed. Nor is, for want of a mark per topic, what goes while it is being
+            // read and is older than that.
             cursor.told = lost;
         } else if lost > cursor.position {
             cursor.start_gap(GapReason::Expired, given, lost, head);
@@ -165,6 +166,9 @@ impl Cursor {
         self.position = 0;
         let lost = self.look_back(table);
         self.position = self.newest_within(table, UNKNOWN_REPLAY);
+        if self.catch_up.as_ref().is_some_and(|catch_up| catch_up.until <= self.position) {
+            self.catch_up = None;
+        }
         // Not before what is lost: whoever comes back with the gap event's id is not told again.
         let to = self.position.max(lost);
         self.start_gap(GapReason::Unknown, Some(id), to, table.head());
@@ -193,22 +197,23 @@ impl Cursor {
     /// Finds what stands between the position and the sources' own logs. Returns the newest event after the position
     /// that is known to be lost, or something not after it.
     fn look_back(&mut self, table: &Table) -> u64 {
-        let head = table.head();
-        let (mut lost, mut needed) = (0, false);
+        // Up to here patterns' own logs do not go back.
+        let until = self.patterns_lost(table);
+        let mut lost = 0;
         let mut sources = Vec::new();
         let behind = |id: TopicId, name: Option<Arc<str>>| Behind {
             id,
             name,
-            newest: table.log(id).map_or(0, Log::head),
+            newest: table.log(id).map_or(0, Log::head).min(until),
         };
         for id in &self.sources {
             let (Some(name), Some(log)) = (table.name(*id), table.log(*id)) else {
                 continue;
             };
             if name.is_pattern && log.evicted_through() > self.position {
-                needed = true;
                 let topics = table.matching_after(&name.text, self.position);
-                lost = lost.max(table.lost_after(&name.text, self.position, &topics));
+                let dropped = table.lost_after(&name.text, self.position, &topics);
+                lost = lost.max(dropped.min(until));
                 sources.extend(topics.into_iter().map(|(id, name)| behind(id, Some(name))));
             } else {
                 lost = lost.max(log.evicted_through());
@@ -216,18 +221,27 @@ impl Cursor {
             }
         }
         // Also where no topic has anything: the pattern's own log must not be asked about the time before it was.
-        if needed && self.position < head {
-            self.catch_up = Some(Box::new(CatchUp {
-                sources,
-                until: head,
-            }));
-        }
+        self.catch_up =
+            (until > self.position).then(|| Box::new(CatchUp { sources, until }));
         lost
+    }
+
+    /// The newest event that a pattern's own log has dropped, or was not there for.
+    fn patterns_lost(&self, table: &Table) -> u64 {
+        self.sources
+            .iter()
+            .filter(|id| table.name(**id).is_some_and(|name| name.is_pattern))
+            .filter_map(|id| table.log(*id))
+            .map(Log::evicted_through)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The position after which the retained events have at most so many bytes.
     fn newest_within(&self, table: &Table, mut bytes: u64) -> u64 {
-        let logs = self.logs(table);
+        // All that will be read: what the catch-up has, and what comes after it.
+        let mut logs = self.logs(table);
+        logs.extend(self.live_logs(table));
         // The newest frame of each log, as far as not looked at; the newest of all on top.
         let last = |log: usize, end: usize| {
             let at = end.checked_sub(1)?;
@@ -412,15 +426,9 @@ impl Cursor {
     /// Whether something after the position has been dropped.
     fn find_loss(&mut self, table: &Table, head: u64) -> Option<Read> {
         let known = self.position.max(self.told);
+        let outrun = self.is_outrun(table);
         let mut lost = self.newest_loss(table);
-        if lost > known && self.catch_up.is_none() {
-            // A pattern's own log has what its readers may be behind. Its topics may have more.
-            let patterns = |id: &TopicId| table.name(*id).is_some_and(|name| name.is_pattern);
-            if self.sources.iter().any(patterns) {
-                lost = self.look_back(table);
-            }
-        }
-        if lost <= known {
+        if lost <= known && !outrun {
             return None;
         }
         // Whoever was still replaying has not been slow: the history has moved on.
@@ -432,6 +440,12 @@ impl Cursor {
             _ if self.lag(table) <= self.max_lag => GapReason::Expired,
             _ => return Some(Read::Slow),
         };
+        if outrun {
+            lost = self.look_back(table);
+        }
+        if lost <= known {
+            return None;
+        }
         self.start_gap(reason, None, lost, head);
         if reason == GapReason::Lagged {
             // Told, and forgiven: lag is counted anew.
@@ -456,13 +470,33 @@ impl Cursor {
                 .sources
                 .iter()
                 .filter_map(|id| table.log(*id))
-                .map(|log| match self.slow {
-                    Slow::Conflate => log.owed_through(),
-                    _ => log.evicted_through(),
-                })
+                .map(|log| self.missed(log))
                 .max(),
         };
         lost.unwrap_or(0)
+    }
+
+    /// The newest event that a log has dropped and that this reader cannot do without.
+    fn missed(&self, log: &Log) -> u64 {
+        match self.slow {
+            Slow::Conflate => log.owed_through(),
+            _ => log.evicted_through(),
+        }
+    }
+
+    /// Whether a pattern's own log, which has only what readers may be behind, has dropped something that was to be
+    /// read from it. The topics may have it still, and are read instead.
+    fn is_outrun(&self, table: &Table) -> bool {
+        self.sources.iter().any(|id| {
+            let (Some(name), Some(log)) = (table.name(*id), table.log(*id)) else {
+                return false;
+            };
+            let is_read = match &self.catch_up {
+                Some(catch_up) => catch_up.sources.iter().any(|behind| behind.id == *id),
+                None => true,
+            };
+            name.is_pattern && is_read && self.missed(log) > self.position
+        })
     }
 
     /// Reads all that is owed, less what newer frames of the same topic and key stand in for.

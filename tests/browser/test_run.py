@@ -1,0 +1,89 @@
+"""`examples/demo/run.py` itself: both servers up, both down."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+
+from processes import Child, responds, running, wait_for
+
+COMMAND = [sys.executable, "examples/demo/run.py"]
+
+
+def addresses(child: Child) -> list[str]:
+    """The addresses that are printed, once both servers answer."""
+
+    def printed() -> list[str]:
+        assert child.process.poll() is None, child.output()
+        output = child.output()
+        found = re.findall(r"^ +(?:FastAPI|Express) +(http://\S+)$", output, re.MULTILINE)
+        return found if len(found) == 2 else []
+
+    return wait_for(printed, "the demo's addresses", timeout=30)
+
+
+@contextmanager
+def open_stream(url: str) -> Iterator[None]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    with closing(HTTPConnection(parts.hostname, parts.port, timeout=10)) as connection:
+        connection.request("GET", "/events/ticker", headers={"Accept": "text/event-stream"})
+        with closing(connection.getresponse()) as response:
+            assert response.readline().startswith(b"retry: ")
+            yield
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_one_signal_ends_both_although_streams_are_open(number: int) -> None:
+    with running([*COMMAND, "--fastapi-port=0", "--express-port=0"]) as child:
+        urls = addresses(child)
+        with ExitStack() as streams:
+            for url in urls:
+                streams.enter_context(open_stream(url))
+            # Less than what run.py waits before it kills: they have ended by themselves.
+            assert child.end(number=number) < 1.5
+        assert child.process.returncode == 0
+        assert "Traceback" not in child.output()
+        assert not any(responds(url) for url in urls)
+
+
+def test_ports_that_are_taken_are_avoided() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [*COMMAND, f"--fastapi-port={port}", f"--express-port={port}"]
+        with running(command) as child:
+            ports = [urlsplit(url).port for url in addresses(child)]
+            assert len({port, *ports}) == 3
+            assert f"Port {port} is taken." in child.output()
+
+
+def test_a_server_that_dies_is_reported() -> None:
+    with running([*COMMAND, "--fastapi-port=0", "--express-port=0"]) as child:
+        urls = addresses(child)
+        os.kill(listener(child.process.pid, "express_app.js"), signal.SIGKILL)
+        child.process.wait(5)
+        assert child.process.returncode == 1
+        assert "Express has ended by itself" in child.output()
+        wait_for(lambda: not any(responds(url) for url in urls), "the end of both")
+
+
+def listener(parent: int, program: str) -> int:
+    """The child of a process that runs a program."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as cmdline:
+                parent_of_this = int(stat.read().rsplit(")", 1)[1].split()[1])
+                if parent_of_this == parent and program in cmdline.read():
+                    return int(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    raise LookupError(program)
