@@ -111,7 +111,8 @@ impl BatchCache {
             })
     }
 
-    /// Remembers a step of a reader that was caught up before and is again.
+    /// Remembers a step of a reader that was caught up before and is again. One that was told of a gap at this
+    /// position is not: who follows it would lose what was lost, and not hear of it.
     pub(crate) fn remember(&mut self, topic: TopicId, from: u64, to: u64, batch: &Arc<Batch>) {
         if self.steps.len() < REMEMBERED {
             self.steps.push(Step {
@@ -133,6 +134,7 @@ impl BatchCache {
                     .all(|(seq, frame)| *seq == frame.seq)
         });
         if let Some((_, batch)) = known {
+            frames.clear();
             return batch.clone();
         }
         let batch = Arc::new(Batch::new(frames));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Fields};
+use crate::event::{Event, Fields, MAX_RETRY};
 use crate::id::{EventId, check_custom};
 use crate::options::{HubOptions, Start, SubscribeOptions, check_max_lag};
 use crate::registry::Registry;
@@ -172,13 +172,14 @@ impl Hub {
         }
         let frame = Frame::new(fields, key);
         let limit = self.inner.options.limits.event_size;
-        if frame.len() > limit {
+        // With the longest id: an event that passes must fit into histories and lag limits, whatever its number.
+        if frame.largest() > limit {
             return Err(Error::new(
                 ErrorKind::EventTooLarge,
                 format!(
                     "the event has {} bytes on the wire, the hub takes at most {limit}: raise limits.event_size, or \
                      publish a reference to the data",
-                    frame.len()
+                    frame.largest()
                 ),
             ));
         }
@@ -380,21 +381,25 @@ impl Hub {
         let count = self.inner.connections.load(Ordering::Acquire) as u64;
         // A herd of clients that come back together is what the spread is against; a few do not make one.
         let spread = spread
-            .min(timeout * 4 / 5)
+            .min(timeout / 5 * 4)
             .min(Duration::from_millis(count.saturating_mul(5)));
         let now = self.inner.now();
         for selector in self.inner.registry.selectors() {
-            selector.drain(now + millis(timeout), now, millis(spread), &farewell);
+            let deadline = now.saturating_add(millis(timeout));
+            selector.drain(deadline, now, millis(spread), &farewell);
         }
     }
 
     /// Waits until no stream is left, at most so long. Whether none is.
     pub fn wait_drained(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now().checked_add(timeout);
         let (lock, condvar) = &self.inner.closing;
         let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         while self.inner.connections.load(Ordering::Acquire) > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            // A time that no clock will see is no limit.
+            let left = deadline.map_or(Duration::from_secs(3600), |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return false;
             }
@@ -430,7 +435,7 @@ impl Hub {
     /// not come back together.
     pub fn jittered_retry(&self) -> u64 {
         let retry = self.inner.options.retry;
-        retry + self.inner.random(retry.max(1000))
+        (retry + self.inner.random(retry.max(1000))).min(MAX_RETRY)
     }
 
     /// Starts the thread that drops what has expired while nobody calls. It ends by itself when nothing is retained.
@@ -461,7 +466,10 @@ fn run_clock(hub: &Weak<HubInner>) {
         }
         if hub.table().sizes().frames == 0 {
             hub.clock.store(false, Ordering::Release);
-            return;
+            // Unless something was published while the clock seemed to run, and nobody has started another since.
+            if hub.table().sizes().frames == 0 || hub.clock.swap(true, Ordering::AcqRel) {
+                return;
+            }
         }
     }
 }
@@ -505,6 +513,17 @@ impl HubInner {
         }
     }
 
+    /// A stream that was counted does not open after all.
+    pub(crate) fn unadmit(&self, connection: bool) {
+        let count = if connection {
+            &self.connections
+        } else {
+            &self.subscriptions
+        };
+        count.fetch_sub(1, Ordering::AcqRel);
+        self.tell_closing();
+    }
+
     /// A stream is gone: counts it, and tells those who wait for the last one.
     pub(crate) fn forget_stream(&self, connection: bool, reason: EndReason) {
         if !connection {
@@ -513,6 +532,10 @@ impl HubInner {
         }
         self.counters.closed(reason);
         self.connections.fetch_sub(1, Ordering::AcqRel);
+        self.tell_closing();
+    }
+
+    fn tell_closing(&self) {
         let _guard = self
             .closing
             .0

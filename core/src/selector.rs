@@ -26,8 +26,9 @@ const MAX_BATCH: usize = 64 * 1024;
 /// A comment: the smallest thing that proves a connection alive. Without a blank line, since some decoders take every
 /// blank line for an event.
 const HEARTBEAT: &[u8] = b":\n";
-/// How often streams that are being written are looked at: for their lag, and for clients that take nothing.
-const BUSY_PERIOD: u64 = 1000;
+/// The pause between two looks at all streams: the deadlines of thousands, each at a time of its own, would make one
+/// look follow the other.
+const SWEEP_PAUSE: u64 = 20;
 /// Farewells differ in their `retry:` only; so many differ.
 const FAREWELLS: u64 = 32;
 
@@ -77,8 +78,9 @@ struct Streams {
     flagged: Vec<Token>,
     // Batches of this round, so that streams at the same position share them.
     batches: BatchCache,
-    // When to look at all streams again, for heartbeats and deadlines.
+    // When to look at all streams again, for heartbeats and deadlines; and not sooner than this.
     next_sweep: u64,
+    no_sweep_before: u64,
     // Scratch space, kept between rounds.
     dirty: Vec<TopicId>,
     frames: Vec<Arc<Frame>>,
@@ -125,6 +127,13 @@ impl Selector {
         let now = hub.now();
         let token = {
             let mut streams = self.lock();
+            // Once more: a drain or close that came in between has looked at these streams already.
+            if let Err(error) = hub.check_open(options.connection) {
+                drop(streams);
+                hub.unadmit(options.connection);
+                Counters::add(&hub.counters.refused, 1);
+                return Err(error);
+            }
             let cursor =
                 Cursor::attach(&mut hub.table(), subscription.terms(), self.inner.listener);
             let stream = Stream::new(
@@ -134,7 +143,7 @@ impl Selector {
                 options,
                 now,
             );
-            streams.next_sweep = streams.next_sweep.min(stream.next_due(now));
+            streams.sweep_at(stream.next_due(now));
             streams.insert(stream)
         };
         if options.connection {
@@ -342,17 +351,20 @@ impl Selector {
             let Some(stream) = stream.as_mut().filter(|stream| stream.connection) else {
                 continue;
             };
-            if stream.ending.is_none() {
+            if let Some(ending) = &mut stream.ending {
+                ending.deadline = ending.deadline.min(deadline);
+            } else {
                 let which = usize::try_from(hub.inner.random(FAREWELLS)).unwrap_or(0);
                 stream.ending = Some(Ending {
                     reason: EndReason::Drain,
-                    at: now + hub.inner.random(spread + 1),
+                    at: now.saturating_add(hub.inner.random(spread.saturating_add(1))),
                     deadline,
                     through: head,
                     last: Some(lasts[which].clone()),
                 });
             }
         }
+        streams.no_sweep_before = now;
         streams.next_sweep = now;
         drop(streams);
         self.wake();
@@ -432,6 +444,10 @@ impl Streams {
         token
     }
 
+    fn sweep_at(&mut self, due: u64) {
+        self.next_sweep = self.next_sweep.min(due.max(self.no_sweep_before));
+    }
+
     fn get_mut(&mut self, token: Token) -> Option<&mut Stream> {
         let (life, stream) = self.places.get_mut(token.index as usize)?;
         stream.as_mut().filter(|_| *life == token.life)
@@ -491,15 +507,14 @@ impl Streams {
             Some(_) => {
                 stream.waiting = false;
                 stream.busy_since = now;
-                self.next_sweep = self.next_sweep.min(now + BUSY_PERIOD);
             }
-            None => {
-                stream.waiting = true;
-                self.next_sweep = self.next_sweep.min(stream.next_due(now));
-            }
+            None => stream.waiting = true,
         }
         if delivery.is_some() {
             stream.last_sent = now;
+        }
+        if !stream.ended {
+            self.sweep_at(stream.next_due(now));
         }
         self.places[token.index as usize].1 = Some(stream);
         delivery
@@ -515,6 +530,8 @@ impl Streams {
         if stream.ended {
             return None;
         }
+        // A client's rights end on time, also where something is always on its way.
+        stream.grow_old(now);
         if let Some(opening) = stream.opening.take() {
             return Some(Delivery::Bytes(opening));
         }
@@ -535,6 +552,7 @@ impl Streams {
         let before = stream
             .cursor
             .only_source()
+            .filter(|_| stream.cursor.is_caught_up())
             .map(|topic| (topic, stream.cursor.position()));
         self.frames.clear();
         let read = stream
@@ -581,6 +599,7 @@ impl Streams {
     /// Looks at every stream: heartbeats, ages, farewells that are due, clients that take nothing.
     fn sweep(&mut self, hub: &Hub, now: u64, ready: &mut Vec<(Token, Delivery)>, fx: &mut Effects) {
         self.next_sweep = u64::MAX;
+        self.no_sweep_before = now.saturating_add(SWEEP_PAUSE);
         for index in 0..self.places.len() {
             let (life, Some(stream)) = &mut self.places[index] else {
                 continue;
@@ -624,12 +643,8 @@ impl Streams {
             if let (_, Some(stream)) = &self.places[index]
                 && !stream.ended
             {
-                let due = if stream.waiting {
-                    stream.next_due(now)
-                } else {
-                    now + BUSY_PERIOD
-                };
-                self.next_sweep = self.next_sweep.min(due.max(now + 1));
+                let due = stream.next_due(now);
+                self.sweep_at(due);
             }
         }
     }

@@ -10,6 +10,9 @@ use crate::topic::cursor::Cursor;
 use crate::topic::table::{Name, Table};
 use crate::wire::encode::encode_checked;
 
+/// How often streams that are being written are looked at: for their lag, and for clients that take nothing.
+const BUSY_PERIOD: u64 = 1000;
+
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
@@ -149,13 +152,13 @@ impl Stream {
         now: u64,
     ) -> Self {
         // A tenth up or down: streams that were opened together are not to speak or end together.
-        let jitter = |time: u64| time - time / 10 + hub.random(time / 5 + 1);
+        let jitter = |time: u64| (time - time / 10).saturating_add(hub.random(time / 5 + 1));
         let age = options
             .max_age
-            .map(|age| (now + jitter(age), EndReason::MaxAge));
+            .map(|age| (now.saturating_add(jitter(age)), EndReason::MaxAge));
         let expiry = options
             .expires_in
-            .map(|left| (now + left, EndReason::Expired));
+            .map(|left| (now.saturating_add(left), EndReason::Expired));
         Self {
             opening: opening(hub, &cursor, options).map(Into::into),
             names,
@@ -193,8 +196,11 @@ impl Stream {
         self.ending = Some(Ending {
             reason,
             at: 0,
-            // Whoever takes nothing meets the write timeout.
-            deadline: u64::MAX,
+            // Whoever takes nothing meets the write timeout, or that of the drain that this comes into.
+            deadline: self
+                .ending
+                .as_ref()
+                .map_or(u64::MAX, |ending| ending.deadline),
             through: 0,
             last,
         });
@@ -202,8 +208,10 @@ impl Stream {
     }
 
     pub(crate) fn grow_old(&mut self, now: u64) {
+        // A farewell that is under way stays: it tells the client when to come back.
         if let Some((at, reason)) = self.ends_at
             && at <= now
+            && self.ending.is_none()
         {
             self.end(reason, None);
         }
@@ -211,13 +219,13 @@ impl Stream {
 
     pub(crate) fn heartbeat_due(&self, now: u64) -> bool {
         self.heartbeat
-            .is_some_and(|interval| now >= self.last_sent + interval)
+            .is_some_and(|interval| now >= self.last_sent.saturating_add(interval))
     }
 
     /// Whether a stream that is being written is beyond hope.
     pub(crate) fn is_stuck(&self, table: &Table, now: u64) -> bool {
         self.write_timeout
-            .is_some_and(|timeout| now >= self.busy_since + timeout)
+            .is_some_and(|timeout| now >= self.busy_since.saturating_add(timeout))
             || self
                 .ending
                 .as_ref()
@@ -225,17 +233,24 @@ impl Stream {
             || self.write_timeout.is_some() && self.cursor.is_overdue(table)
     }
 
-    /// When a waiting stream wants to be looked at, if nothing is published.
+    /// When the stream wants to be looked at, if nothing is published.
     pub(crate) fn next_due(&self, now: u64) -> u64 {
-        let heartbeat = self.heartbeat.map(|interval| self.last_sent + interval);
-        let age = self.ends_at.map(|(at, _)| at);
-        let ending = self.ending.as_ref().map(|ending| ending.at);
-        [heartbeat, age, ending]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(u64::MAX)
-            .max(now + 1)
+        let after = |start: u64, time: Option<u64>| time.map(|time| start.saturating_add(time));
+        let dues = if self.waiting {
+            [
+                after(self.last_sent, self.heartbeat),
+                self.ends_at.map(|(at, _)| at),
+                self.ending.as_ref().map(|ending| ending.at),
+            ]
+        } else {
+            [
+                after(self.busy_since, self.write_timeout),
+                self.ending.as_ref().map(|ending| ending.deadline),
+                Some(now.saturating_add(BUSY_PERIOD)),
+            ]
+        };
+        let due = dues.into_iter().flatten().min().unwrap_or(u64::MAX);
+        due.max(now.saturating_add(1))
     }
 
     pub(crate) fn info(&self, hub: &HubInner, reason: EndReason) -> StreamInfo {
@@ -247,7 +262,7 @@ impl Stream {
                 .map(|name| name.text.as_ref().to_owned())
                 .collect(),
             reason,
-            duration: hub.now() - self.opened_at,
+            duration: hub.now().saturating_sub(self.opened_at),
             events: self.events,
             bytes: self.bytes,
             last_event_id: hub.id(self.cursor.position()).to_string(),

@@ -149,7 +149,8 @@ impl Reader {
     /// # Errors
     /// None at present; the type leaves room for transports that fail.
     pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event>> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        // A time that no clock will see is no limit.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             match self.find() {
                 Found::Event(event) => return Ok(Some(event)),

@@ -71,7 +71,9 @@ def demo() -> Iterator[dict[str, str]]:
 
         def addresses() -> dict[str, str]:
             assert child.process.poll() is None, child.output()
-            found = dict(re.findall(r"^ +(FastAPI|Express) +(http://\S+)$", child.output(), re.M))
+            found = dict(
+                re.findall(r"^ +(FastAPI|Express) +(http://\S+)$", child.output(), re.MULTILINE)
+            )
             return found if len(found) == 2 else {}
 
         yield wait_for(addresses, "the demo's addresses", timeout=30)

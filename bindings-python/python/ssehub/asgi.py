@@ -20,11 +20,12 @@ from ssehub.http import (
     HEARTBEAT,
     WRITE_TIMEOUT,
     Options,
+    announces,
     item_bytes,
     position,
     refusal,
+    snapshot_bytes,
     start,
-    with_id,
 )
 from ssehub.options import milliseconds
 from ssehub.subscription import Subscription
@@ -177,10 +178,12 @@ class SubscriptionStream(_Stream):
         reason = "error"
         try:
             self._start_listening()
+            # Before the head: if it fails, the framework may still answer with an error page.
+            first = await self._first()
             await send(self.head)
             hub._opened(self.options.key, self.source.topics, host.selector.position(token) or "")
-            if self.options.snapshot is not None:
-                await self._begin_with_snapshot()
+            if first:
+                await self._body(first)
             while not self.gone:
                 delivery = host.take(token)
                 if delivery is None:
@@ -190,9 +193,8 @@ class SubscriptionStream(_Stream):
                 if type(delivery) is bytes:
                     await send({"type": "http.response.body", "body": delivery, "more_body": True})
                 elif isinstance(delivery, Gap):
-                    await self._body(delivery.frame)
-                    if self.options.snapshot is not None:
-                        await self._snapshot()
+                    # In one piece: whoever has the gap's id resumes behind it.
+                    await self._body(delivery.frame + await self._snapshot())
                 elif isinstance(delivery, End):
                     self.reason = delivery.reason
                     await self._finish(delivery.last or b"")
@@ -212,12 +214,13 @@ class SubscriptionStream(_Stream):
     def _attach(self) -> int:
         hub, options = self.hub, self.options
         hub._watch_signals()
+        last_event_id = _last_event_id(self.scope)
         self.token = self.host.add(
-            start(self.source, options, _last_event_id(self.scope)),
+            start(self.source, options, last_event_id),
             self._cut,
             key=options.key,
             retry=hub._retry,
-            announce_position=options.announce_position,
+            announce_position=announces(self.source, options, last_event_id),
             heartbeat=milliseconds(options.heartbeat, "heartbeat"),
             max_age=milliseconds(options.max_age, "max_age"),
             expires_in=options.expires_in(),
@@ -226,21 +229,19 @@ class SubscriptionStream(_Stream):
         )
         return self.token
 
-    async def _begin_with_snapshot(self) -> None:
-        """The opening block and the state that it stands for, unless the client can resume."""
-        if self.host.selector.needs_snapshot(self.token):
-            opening = self.host.selector.poll(self.token)
-            if isinstance(opening, bytes):
-                await self._body(opening)
-            await self._snapshot()
+    async def _first(self) -> bytes:
+        """What a stream with a snapshot begins with, unless its client can resume."""
+        selector = self.host.selector
+        if self.options.snapshot is None or not selector.needs_snapshot(self.token):
+            return b""
+        opening = selector.poll(self.token)
+        return (opening if isinstance(opening, bytes) else b"") + await self._snapshot()
 
-    async def _snapshot(self) -> None:
-        snapshot = self.options.snapshot
-        assert snapshot is not None
+    async def _snapshot(self) -> bytes:
+        if self.options.snapshot is None:
+            return b""
         at = self.host.selector.position(self.token)
-        items = await _call(snapshot)
-        events = items if isinstance(items, (list, tuple)) else [items]
-        await self._body(b"".join(with_id(self.hub, item, at) for item in events))
+        return snapshot_bytes(self.hub, await _call(self.options.snapshot), at)
 
     async def _refuse(self, error: Exception) -> None:
         accept = _header(self.scope, b"accept")

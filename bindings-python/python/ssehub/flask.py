@@ -124,6 +124,8 @@ class EventSourceResponse(Response):
             if retry_after is not None:
                 self.headers["Retry-After"] = retry_after
                 self.headers["Content-Type"] = "text/plain"
+        except Exception as error:  # noqa: BLE001 - of the snapshot: nothing has been sent
+            return self._fail(error, environ, start_response)
         return self._send(environ, start_response)
 
     def _iterable(
@@ -140,8 +142,7 @@ class EventSourceResponse(Response):
         try:
             body.begin()
         except Exception as error:  # noqa: BLE001 - the framework's to answer: nothing has been sent
-            answer: Iterable[bytes] = self._fail(error)(environ, start_response)
-            return answer
+            return self._fail(error, environ, start_response)
         self.response = body
         return self._send(environ, start_response)
 
@@ -149,10 +150,12 @@ class EventSourceResponse(Response):
         return super().__call__(environ, start_response)
 
     @staticmethod
-    def _fail(error: Exception) -> Any:
+    def _fail(error: Exception, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The application's own answer to an exception, as if the view had raised it."""
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         try:
-            return app.make_response(app.handle_user_exception(error))
+            response = app.make_response(app.handle_user_exception(error))
         except Exception as unhandled:  # noqa: BLE001
-            return app.handle_exception(unhandled)
+            response = app.handle_exception(unhandled)
+        answer: Iterable[bytes] = response(environ, start_response)
+        return answer

@@ -76,6 +76,16 @@ def start(source: Subscription, options: Options, last_event_id: str) -> Any:
     return native
 
 
+def announces(source: Subscription, options: Options, last_event_id: str) -> bool:
+    """Whether a stream begins with its position.
+
+    Where a snapshot comes first, that bears it: a client that is cut before starts anew, and is not taken for one that
+    has the snapshot.
+    """
+    snapshot_first = options.snapshot is not None and not last_event_id and not source.resumes
+    return options.announce_position and not snapshot_first
+
+
 def wants_stream(accept: str | None) -> bool:
     """Whether the client named the media type: EventSource does."""
     return accept is not None and "text/event-stream" in accept.lower()
@@ -114,8 +124,16 @@ def item_bytes(item: Any) -> bytes:
     return item.encode() if isinstance(item, Event) else encode("null" if item is None else item)
 
 
-def with_id(hub: Hub, item: Any, position: str | None) -> bytes:
-    """An event of a snapshot, with the id of the position that it describes."""
-    if not isinstance(item, Event):
-        item = Event(hub._text(item))
-    return encode(item.data, event=item.event, id=position, retry=item.retry, comment=item.comment)
+def snapshot_bytes(hub: Hub, items: Any, at: str | None) -> bytes:
+    """The events of a snapshot. The last bears the position that they describe: whoever has it, has all of them."""
+    events = [
+        item if isinstance(item, Event) else Event(hub._text(item))
+        for item in (items if isinstance(items, (list, tuple)) else [items])
+    ]
+    if not events:
+        return encode(id=at)
+    *others, last = events
+    return b"".join(
+        encode(event.data, event=event.event, id=id, retry=event.retry, comment=event.comment)
+        for event, id in [*((event, None) for event in others), (last, at)]
+    )

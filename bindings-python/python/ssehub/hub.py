@@ -16,7 +16,16 @@ from ssehub._ssehub import Event
 from ssehub.errors import ArgumentError
 from ssehub.lifespan import Lifespan, SignalWatch
 from ssehub.loops import LoopHost
-from ssehub.options import History, Limits, OnGap, Pattern, Slow, history_values, milliseconds, whole
+from ssehub.options import (
+    History,
+    Limits,
+    OnGap,
+    Pattern,
+    Slow,
+    history_values,
+    milliseconds,
+    whole,
+)
 from ssehub.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -281,7 +290,8 @@ class Hub(_ssehub.Hub):
         native = self._subscribe(
             names, last_event_id=last_event_id, on_gap=on_gap, slow=slow, max_lag=max_lag
         )
-        return Subscription(self, native, tuple(text for text, _ in names))
+        resumes = last_event_id not in (None, "", "earliest")
+        return Subscription(self, native, tuple(text for text, _ in names), resumes)
 
     def disconnect(
         self, *, key: str | None = None, topic: str | None = None, event: Event | None = None

@@ -31,12 +31,24 @@ class Subscription:
     (`event.event == "ssehub:gap"`) are part of it.
     """
 
-    __slots__ = ("__weakref__", "_hub", "_last_event_id", "_native", "_reader", "_topics")
+    __slots__ = (
+        "__weakref__",
+        "_hub",
+        "_last_event_id",
+        "_native",
+        "_reader",
+        "_topics",
+        "resumes",
+    )
 
-    def __init__(self, hub: Hub, native: _ssehub.Subscription, topics: tuple[str, ...]) -> None:
+    def __init__(
+        self, hub: Hub, native: _ssehub.Subscription, topics: tuple[str, ...], resumes: bool
+    ) -> None:
         self._hub = hub
         self._native = native
         self._topics = topics
+        # Whether it starts after an event that the code has named.
+        self.resumes = resumes
         self._reader: _SyncReader | _AsyncReader | None = None
         self._last_event_id = native.position
 

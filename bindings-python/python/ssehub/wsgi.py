@@ -24,10 +24,11 @@ from ssehub.http import (
     HEAD_DELAY,
     HEARTBEAT,
     Options,
+    announces,
     item_bytes,
     position,
+    snapshot_bytes,
     start,
-    with_id,
 )
 from ssehub.options import milliseconds
 from ssehub.subscription import Subscription
@@ -90,25 +91,36 @@ class SubscriptionBody:
         self._environ = environ
         self._signal = threading.Event()
         self._reason = "client"
-        self._snapshot_due = False
         self._closed = False
+        given = last_event_id(environ)
         self._selector = Selector(self._hub, self._signal.set)
         self._token = self._selector.add(
-            start(source, options, last_event_id(environ)),
+            start(source, options, given),
             key=options.key,
             retry=self._hub._retry,
-            announce_position=options.announce_position,
+            announce_position=announces(source, options, given),
             heartbeat=milliseconds(options.heartbeat, "heartbeat"),
             max_age=milliseconds(options.max_age, "max_age"),
             expires_in=options.expires_in(),
             write_timeout=None,
             connection=True,
         )
-        if options.snapshot is not None:
-            self._snapshot_due = self._selector.needs_snapshot(self._token)
         self._hub._watch_signals()
         self._hub._opened(options.key, source.topics, self._selector.position(self._token) or "")
+        # Made here, and not when the body is read: if it fails, the framework may still answer with an error page.
+        self._first = self._begin()
         self._chunks = self._stream()
+
+    def _begin(self) -> bytes:
+        if self._options.snapshot is None or not self._selector.needs_snapshot(self._token):
+            return b""
+        opening = self._selector.poll(self._token)
+        try:
+            return (opening if isinstance(opening, bytes) else b"") + self._snapshot()
+        except BaseException:
+            self._reason = "error"
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -118,13 +130,15 @@ class SubscriptionBody:
 
     def _stream(self) -> Iterator[bytes]:
         try:
+            if self._first:
+                yield self._first
             while True:
                 delivery = self._next()
                 if isinstance(delivery, bytes):
                     yield delivery
                 elif isinstance(delivery, Gap):
-                    self._snapshot_due = self._options.snapshot is not None
-                    yield delivery.frame
+                    # In one piece: whoever has the gap's id resumes behind it.
+                    yield delivery.frame + self._snapshot()
                 elif isinstance(delivery, End):
                     self._reason = delivery.reason
                     if delivery.last:
@@ -132,9 +146,6 @@ class SubscriptionBody:
                     return
                 else:
                     return
-                if self._snapshot_due:
-                    self._snapshot_due = False
-                    yield self._snapshot()
         finally:
             self.close()
 
@@ -153,12 +164,10 @@ class SubscriptionBody:
                 return None
 
     def _snapshot(self) -> bytes:
-        snapshot = self._options.snapshot
-        assert snapshot is not None
-        position = self._selector.position(self._token)
-        items = snapshot()
-        events = items if isinstance(items, (list, tuple)) else [items]
-        return b"".join(with_id(self._hub, item, position) for item in events)
+        if self._options.snapshot is None:
+            return b""
+        at = self._selector.position(self._token)
+        return snapshot_bytes(self._hub, self._options.snapshot(), at)
 
     def close(self) -> None:
         """Frees what the stream holds. Called by the server in any case."""

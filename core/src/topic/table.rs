@@ -648,11 +648,6 @@ impl Table {
         rows
     }
 
-    /// A topic that is not there and not remembered may have dropped events up to here.
-    pub(crate) fn floor(&self) -> u64 {
-        self.tombstones.floor()
-    }
-
     pub(crate) fn sizes(&self) -> Sizes {
         Sizes {
             topics: self.names.len(),
@@ -692,6 +687,11 @@ fn forget_custom_id(custom_ids: &mut HashMap<Box<str>, u64>, frame: &Frame) {
 
 #[cfg(test)]
 impl Table {
+    /// A topic that is not there and not remembered may have dropped events up to here.
+    pub(crate) fn floor(&self) -> u64 {
+        self.tombstones.floor()
+    }
+
     /// How many entries the wheel and the list of oldest frames have.
     pub(crate) fn entries(&self) -> usize {
         self.wheel.len() + self.oldest.len()

@@ -821,7 +821,8 @@ function flatten(data) {
     if (!isGroup(value)) own.push({ path: key, key, value })
     else groups.push({ key, entries: Object.entries(value).map(([inner, v]) => ({ path: `${key}.${inner}`, key: inner, value: v })) })
   }
-  const shape = JSON.stringify([own.map(e => [e.path, typeof e.value]), groups.map(g => g.entries.map(e => e.path))])
+  // Sorted: the keys of an object have no order.
+  const shape = JSON.stringify([own.map(e => `${e.path} ${typeof e.value}`), groups.flatMap(g => g.entries.map(e => e.path))].map(list => list.sort()))
   return { own, groups, shape }
 }
 
@@ -893,7 +894,8 @@ hub.publish("ticker", {"symbol": "SSE", "price": p, "at": now},
 
 @app.get("/events/ticker", response_class=EventSourceResponse)
 async def ticker():
-    return EventSourceResponse(hub.subscribe("ticker"))`,
+    return EventSourceResponse(
+        hub.subscribe("ticker", last_event_id="earliest"))`,
     feed: count => `
 hub = Hub(topics={"notifications": History(count=${count})})
 
@@ -917,10 +919,11 @@ hub.publish('ticker', { symbol: 'SSE', price, at: Date.now() },
             { event: 'price' })
 
 app.get('/events/ticker', sse(() => {
-  return hub.subscribe('ticker')
+  return hub.subscribe('ticker', { lastEventId: 'earliest' })
 }))`,
     feed: count => `
-const hub = new Hub({ topics: { notifications: { count: ${count} } } })
+const topics = { notifications: { count: ${count} } }
+const hub = new Hub({ topics })
 
 app.post('/notifications', (req, res) => {
   hub.publish('notifications', req.body,

@@ -581,7 +581,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 800,
+        // PROPTEST_CASES asks for more.
+        cases: ProptestConfig::default().cases.max(600),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
