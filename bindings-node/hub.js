@@ -108,11 +108,14 @@ export class Hub {
     } else {
       text = toText(data, this.#stringify)
     }
+    let seq
     try {
-      return { id, seq: this.#native.publish(topics, key, text, event, id, retry, comment) }
+      seq = this.#native.publish(topics, key, text, event, id, retry, comment)
     } catch (error) {
       throw fromNative(error)
     }
+    this.#loop?.schedule()
+    return { id, seq }
   }
 
   subscribe(...topics) {

@@ -52,7 +52,7 @@ export class Loop {
     }
     this.#streams[place] = stream
     this.#count += 1
-    this.#schedule()
+    this.schedule()
     return place
   }
 
@@ -104,10 +104,14 @@ export class Loop {
     }
   }
 
-  #schedule() {
-    if (this.#scheduled) return
+  /**
+   * Sees to it that a round comes, also where the event loop would have nothing else to do: the engine's own call does
+   * not keep the process alive, and what this thread has published is to reach those who wait in it.
+   */
+  schedule() {
+    if (this.#scheduled || this.#count === 0) return
     this.#scheduled = true
-    setImmediate(() => this.run()).unref()
+    setImmediate(() => this.run())
   }
 
   // For heartbeats, ages, and clients that take nothing. Sockets keep the process alive, not this.

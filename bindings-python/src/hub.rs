@@ -12,6 +12,9 @@ use crate::error::{OrRaise, argument, wrong_type};
 use crate::event::PyEvent;
 use crate::subscription::PySubscription;
 
+/// Count, bytes, and age in milliseconds, as `options.py` gives them.
+type PlainHistory = (usize, usize, Option<u64>);
+
 /// The native part of a hub.
 #[pyclass(name = "Hub", module = "ssehub._ssehub", frozen, subclass)]
 pub(crate) struct PyHub {
@@ -45,8 +48,8 @@ impl PyHub {
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one caller, hub.py")]
     fn new(
         py: Python<'_>,
-        history: (usize, usize, Option<u64>),
-        topics: Vec<(String, (usize, usize, Option<u64>))>,
+        history: PlainHistory,
+        topics: Vec<(String, PlainHistory)>,
         slow: &str,
         max_lag: usize,
         retry: u64,
@@ -366,7 +369,7 @@ fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
         .map_err(|_| argument(py, format!("{name} is a number of seconds, not negative")))
 }
 
-fn to_history((count, bytes, age): (usize, usize, Option<u64>)) -> History {
+fn to_history((count, bytes, age): PlainHistory) -> History {
     History { count, bytes, age }
 }
 

@@ -1,4 +1,8 @@
 //! The Python face of `ssehub`: what is exported, and nothing else. Each file holds the noun of the same file in core.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments on what is exported are Python's docstrings, in Python's words"
+)]
 
 mod data;
 mod error;

@@ -241,7 +241,7 @@ pub struct SubscribeOptions {
 }
 
 /// The settings of one stream to a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StreamOptions {
     /// Whose stream it is: per-key limits count it, and `disconnect` finds it by this.
     pub key: Option<String>,
@@ -259,19 +259,4 @@ pub struct StreamOptions {
     pub write_timeout: Option<u64>,
     /// Whether the stream is one of the hub's connections: counted, limited, drained.
     pub connection: bool,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self {
-            key: None,
-            retry: None,
-            announce_position: false,
-            heartbeat: None,
-            max_age: None,
-            expires_in: None,
-            write_timeout: None,
-            connection: false,
-        }
-    }
 }

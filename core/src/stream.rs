@@ -116,6 +116,7 @@ pub struct StreamInfo {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Stream {
     pub(crate) cursor: Cursor,
     // Shared with the subscription: thousands of streams of one route have the same names.

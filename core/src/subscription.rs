@@ -154,9 +154,8 @@ impl Reader {
         loop {
             match self.find() {
                 Found::Event(event) => return Ok(Some(event)),
-                Found::End => return Ok(None),
                 Found::Nothing if self.signal.wait(deadline) => {}
-                Found::Nothing => return Ok(None),
+                Found::Nothing | Found::End => return Ok(None),
             }
         }
     }

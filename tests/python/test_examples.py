@@ -99,4 +99,8 @@ def test_the_asyncio_example_ends_by_itself() -> None:
 
 
 def test_no_example_is_forgotten() -> None:
-    assert {path.name for path in FOLDER.glob("*.py")} == {*SERVERS, "asyncio_hub.py"}
+    names = {path.name for path in FOLDER.glob("*.py")}
+    assert names == {*SERVERS, "asyncio_hub.py"}
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    for name in names:
+        assert f"`{commands(name)['Run']}`" in readme

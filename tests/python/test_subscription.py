@@ -16,7 +16,7 @@ import weakref
 import pytest
 from support import SOON, ataken, drained, eventually, published, take, threads
 
-from ssehub import ClosedError, Hub, LaggedError, SSEHubError, Subscription
+from ssehub import ClosedError, History, Hub, LaggedError, SSEHubError, Subscription
 
 
 async def test_async_iteration() -> None:
@@ -281,7 +281,7 @@ def test_what_is_known_of_it() -> None:
 
 
 def test_many_threads_publish_and_every_reader_sees_one_order() -> None:
-    hub = Hub(max_lag=1 << 30)
+    hub = Hub(max_lag=1 << 30, history=History(count=1 << 20, bytes=1 << 26))
     topics = [f"t{n}" for n in range(4)]
     readers = [hub.subscribe(*topics), hub.subscribe(*topics[:2]), hub.subscribe("t0")]
     results: list[list[str]] = [[] for _ in readers]
@@ -318,7 +318,7 @@ def test_many_threads_publish_and_every_reader_sees_one_order() -> None:
 
 
 def test_readers_that_join_under_fire_miss_nothing() -> None:
-    hub = Hub(max_lag=1 << 30)
+    hub = Hub(max_lag=1 << 30, history=History(count=1 << 20, bytes=1 << 26))
     stop = threading.Event()
 
     def publish() -> None:

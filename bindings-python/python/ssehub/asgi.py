@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, MutableMapping
-from contextvars import copy_context
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    MutableMapping,
+)
 from typing import Any, TypeAlias, cast
 
 from ssehub._ssehub import End, Gap
@@ -28,6 +34,7 @@ from ssehub.http import (
     start,
 )
 from ssehub.options import milliseconds
+from ssehub.source import in_thread
 from ssehub.subscription import Subscription
 
 __all__ = ["Source", "begin"]
@@ -39,9 +46,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Source: TypeAlias = "Subscription | AsyncIterable[Any] | Iterable[Any] | Callable[[], Any]"
-
-# In the place of an item: there will be no more.
-_END: Any = object()
 
 
 async def begin(
@@ -124,8 +128,11 @@ class _Stream:
 
     async def _listen(self) -> None:
         receive = self.receive
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except Exception:
+            logger.debug("receive failed; the client counts as gone", exc_info=True)
         if not self.gone:
             self.gone = True
             self._interrupt()
@@ -285,7 +292,7 @@ class IterableStream(_Stream):
         """Streams to the end of the source."""
         self._start_listening()
         keeper = self.loop.create_task(self._keep_alive())
-        iterator = aiter(_as_async(self.source))
+        iterator = self._items()
         try:
             async for item in iterator:
                 await self._write(item_bytes(item))
@@ -314,6 +321,10 @@ class IterableStream(_Stream):
             if close is not None:
                 await close()
 
+    def _items(self) -> AsyncIterator[Any]:
+        source = self.source
+        return aiter(source) if isinstance(source, AsyncIterable) else in_thread(source)
+
     async def _start(self) -> None:
         if not self.started:
             self.started = True
@@ -340,34 +351,3 @@ class IterableStream(_Stream):
                 await asyncio.sleep(left)
                 continue
             await self._write(HEARTBEAT)
-
-
-def _as_async(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterable[Any]:
-    return source if isinstance(source, AsyncIterable) else _in_thread(source)
-
-
-def _step(iterator: Iterator[Any]) -> Any:
-    return next(iterator, _END)
-
-
-async def _in_thread(source: Iterable[Any]) -> Any:
-    """A sync iterable, one step at a time in a worker thread, all steps in the request's context."""
-    loop = asyncio.get_running_loop()
-    context = copy_context()
-    iterator = iter(source)
-    running: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            running = loop.run_in_executor(None, context.run, _step, iterator)
-            # Shielded: a thread cannot be cancelled, and the iterator must not be closed while it runs.
-            item = await asyncio.shield(running)
-            if item is _END:
-                return
-            yield item
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None and running is not None:
-            if running.done():
-                await loop.run_in_executor(None, context.run, close)
-            else:
-                running.add_done_callback(lambda _: loop.run_in_executor(None, context.run, close))

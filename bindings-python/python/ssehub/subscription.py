@@ -33,6 +33,7 @@ class Subscription:
 
     __slots__ = (
         "__weakref__",
+        "_closed",
         "_hub",
         "_last_event_id",
         "_native",
@@ -50,6 +51,7 @@ class Subscription:
         # Whether it starts after an event that the code has named.
         self.resumes = resumes
         self._reader: _SyncReader | _AsyncReader | None = None
+        self._closed = False
         self._last_event_id = native.position
 
     @property
@@ -71,7 +73,7 @@ class Subscription:
         return self
 
     def __next__(self) -> Event:
-        event = self._sync_reader().next(None)
+        event = None if self._closed else self._sync_reader().next(None)
         if event is None:
             raise StopIteration
         return self._seen(event)
@@ -80,7 +82,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._async_reader().next()
+        event = None if self._closed else await self._async_reader().next()
         if event is None:
             raise StopAsyncIteration
         return self._seen(event)
@@ -93,22 +95,23 @@ class Subscription:
 
         Raises:
             TimeoutError: when none came in time; nothing is lost, and the next call goes on.
-            ClosedError: when the hub is closed.
+            ClosedError: when the subscription or the hub is closed.
             LaggedError: when the subscription was read too slowly.
         """
-        reader = self._sync_reader()
-        event = reader.next(timeout)
-        if event is not None:
-            return self._seen(event)
-        if reader.ended:
-            raise ClosedError("the subscription has ended: the hub is closed")
-        raise TimeoutError(f"no event within {timeout} s")
+        if not self._closed:
+            reader = self._sync_reader()
+            event = reader.next(timeout)
+            if event is not None:
+                return self._seen(event)
+            if not reader.ended:
+                raise TimeoutError(f"no event within {timeout} s")
+        raise ClosedError("the subscription has ended: it or its hub was closed")
 
     def close(self) -> None:
-        """Frees what the iteration holds. Also done when it ends, and when the object is dropped."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        """Ends the iteration, from any thread, and frees what it holds. Also done when the object is dropped."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
 
     def __enter__(self) -> Subscription:
         return self
@@ -143,7 +146,7 @@ class Subscription:
         reader = self._reader
         if reader is None:
             reader = self._reader = _SyncReader(self._hub, self._native)
-        if not isinstance(reader, _SyncReader):
+        if isinstance(reader, _AsyncReader):
             raise RuntimeError("this subscription is already iterated with `async for`")
         return reader
 
@@ -151,7 +154,7 @@ class Subscription:
         reader = self._reader
         if reader is None:
             reader = self._reader = _AsyncReader(self._hub._host(), self._native)
-        if not isinstance(reader, _AsyncReader):
+        if isinstance(reader, _SyncReader):
             raise RuntimeError("this subscription is already iterated with `for`")
         return reader
 
@@ -218,6 +221,8 @@ class _SyncReader(_Events):
     def close(self) -> None:
         super().close()
         self._selector.remove(self._token, "client")
+        # Whoever waits in another thread finds that there is no more to come.
+        self._signal.set()
 
 
 class _AsyncReader(_Events):
@@ -227,23 +232,45 @@ class _AsyncReader(_Events):
         super().__init__()
         self._host = host
         self._token = host.add(subscription)
+        self._waiting = False
 
     async def next(self) -> Event | None:
+        host = self._host
         while True:
             event = self.take()
             if event is not None or self.ended:
                 return event
-            delivery = self._host.take(self._token)
+            if asyncio.get_running_loop() is not host.loop:
+                raise RuntimeError(
+                    "this subscription is read in another event loop: subscribe in the loop that reads"
+                )
+            if self._waiting:
+                raise RuntimeError(
+                    "another task waits for this subscription's next event: give each task its own"
+                )
+            delivery = host.take(self._token)
             if delivery is None:
-                future = self._host.wait(self._token)
+                future = host.wait(self._token)
+                self._waiting = True
                 try:
                     delivery = await future
                 except asyncio.CancelledError:
-                    self._host.give_up(self._token, future)
+                    host.give_up(self._token, future)
                     raise
+                finally:
+                    self._waiting = False
             if delivery is not None:
                 self.feed(delivery)
 
     def close(self) -> None:
         super().close()
+        loop = self._host.loop
+        if loop.is_running() and asyncio._get_running_loop() is not loop:
+            # Closed in another thread, or dropped by the garbage collector there.
+            loop.call_soon_threadsafe(self._free)
+        else:
+            self._free()
+
+    def _free(self) -> None:
+        self._host.interrupt(self._token)
         self._host.remove(self._token, "client")

@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import copy_context
 from typing import Any, TypeAlias
 
 from ssehub._ssehub import End, Gap, Selector
@@ -31,6 +30,7 @@ from ssehub.http import (
     start,
 )
 from ssehub.options import milliseconds
+from ssehub.source import AHEAD, PATIENCE, pump, start_thread
 from ssehub.subscription import Subscription
 
 __all__ = ["IterableBody", "SubscriptionBody", "last_event_id"]
@@ -39,8 +39,6 @@ logger = logging.getLogger("ssehub")
 
 # How often a silent stream looks whether its client is still there, in seconds.
 PROBE = 1.0
-# Items that a source may be ahead of its client.
-AHEAD = 16
 
 
 def last_event_id(environ: dict[str, Any]) -> str:
@@ -195,7 +193,6 @@ class IterableBody:
         environ: dict[str, Any],
         in_context: Callable[[Callable[[], None]], Callable[[], None]] = lambda function: function,
     ) -> None:
-        self._source = source
         self._options = options
         self._environ = environ
         self._mark = environ["REQUEST_METHOD"] == "GET" and options.once
@@ -203,11 +200,7 @@ class IterableBody:
         self._first: _Item | None = None
         self._left = threading.Event()
         self._ended = False
-        context = copy_context()
-        run = in_context(self._run)
-        self._thread = threading.Thread(
-            target=lambda: context.run(run), name="ssehub-source", daemon=True
-        )
+        self._start = in_context(lambda: pump(source, self._put))
 
     @staticmethod
     def is_finished(options: Options, environ: dict[str, Any]) -> bool:
@@ -220,7 +213,7 @@ class IterableBody:
 
     def begin(self) -> None:
         """Waits for the first item, for a second at most. Raises what the source raises in that time."""
-        self._thread.start()
+        start_thread(self._start)
         heartbeat = self._options.heartbeat
         delay = HEAD_DELAY if heartbeat is None else min(HEAD_DELAY, heartbeat)
         try:
@@ -270,26 +263,13 @@ class IterableBody:
                     self.close()
                     return "left", None
 
-    def _run(self) -> None:
-        iterator = iter(self._source)
-        try:
-            for item in iterator:
-                if not self._put("item", item_bytes(item)):
-                    break
-            else:
-                self._put("end", None)
-        except Exception as error:  # noqa: BLE001 - handed over to the request's thread
-            self._put("error", error)
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-
     def _put(self, kind: str, value: Any) -> bool:
-        """Hands something over. False where nobody takes it any more."""
+        if kind == "item":
+            # What has no wire form fails like the source that made it.
+            value = item_bytes(value)
         while not self._left.is_set():
             try:
-                self._items.put((kind, value), timeout=PROBE)
+                self._items.put((kind, value), timeout=PATIENCE)
             except queue.Full:
                 continue
             return True

@@ -56,7 +56,6 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut names = name.split('.');
     for token in pattern.split('.') {
         match (token, names.next()) {
-            (_, None) => return false,
             (">", Some(_)) => return true,
             ("*", Some(_)) => {}
             (token, Some(name)) if token == name => {}

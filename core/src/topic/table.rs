@@ -183,10 +183,13 @@ impl Table {
             self.give_back(topic, matching);
             self.vanish_if_idle(topic);
         }
-        if let Some(custom) = &frame.custom_id
-            && frame.in_logs()
-        {
-            self.custom_ids.insert(custom.clone(), id.seq);
+        if let Some(custom) = &frame.custom_id {
+            // An older event of the same id is no longer what it names, whether or not this one is retained.
+            if frame.in_logs() {
+                self.custom_ids.insert(custom.clone(), id.seq);
+            } else {
+                self.custom_ids.remove(custom);
+            }
         }
         let size = frame.len();
         self.enforce_budget(fx);
@@ -447,16 +450,12 @@ impl Table {
             woken: false,
             wake,
         });
-        match self.listeners.iter().position(Option::is_none) {
-            Some(free) => {
-                self.listeners[free] = listener;
-                free
-            }
-            None => {
-                self.listeners.push(listener);
-                self.listeners.len() - 1
-            }
+        if let Some(free) = self.listeners.iter().position(Option::is_none) {
+            self.listeners[free] = listener;
+            return free;
         }
+        self.listeners.push(listener);
+        self.listeners.len() - 1
     }
 
     /// The listener's readers must be detached before. Its wake-up call is given back, to be dropped outside the lock:

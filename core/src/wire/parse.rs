@@ -110,8 +110,8 @@ impl Parser {
 
     /// Sets the last event id that a reconnecting client starts from.
     pub fn set_last_event_id(&mut self, id: &str) {
-        self.id = id.to_owned();
-        self.last_event_id = id.to_owned();
+        id.clone_into(&mut self.id);
+        id.clone_into(&mut self.last_event_id);
         self.id_changed = false;
     }
 
@@ -169,16 +169,16 @@ impl Parser {
                 let line = std::mem::take(&mut self.line);
                 // Its bytes are not the chunk's: a data line is copied at once.
                 let mut own: OneLine<'_> = None;
-                self.to_buffer(one_line.take());
+                self.keep_line(one_line.take());
                 let result = self.whole_line(&line, &mut own);
-                self.to_buffer(own);
+                self.keep_line(own);
                 self.line = line;
                 self.line.clear();
                 self.line.shrink_to(KEPT_CAPACITY);
                 result?;
             }
         }
-        self.to_buffer(one_line);
+        self.keep_line(one_line);
         Ok(())
     }
 
@@ -254,12 +254,12 @@ impl Parser {
         if one_line.is_none() && self.data.is_empty() {
             *one_line = Some(value);
         } else {
-            self.to_buffer(one_line.take());
-            self.to_buffer(Some(value));
+            self.keep_line(one_line.take());
+            self.keep_line(Some(value));
         }
     }
 
-    fn to_buffer(&mut self, line: OneLine<'_>) {
+    fn keep_line(&mut self, line: OneLine<'_>) {
         if let Some(line) = line {
             self.data.reserve(line.len() + 1);
             self.data.extend_from_slice(line);
@@ -276,15 +276,10 @@ impl Parser {
             self.id_changed = false;
             self.last_event_id.clone_from(&self.id);
         }
-        let data = match one_line {
-            Some(line) => line,
-            None => match self.data.strip_suffix(b"\n") {
-                Some(data) => data,
-                None => {
-                    self.event.clear();
-                    return;
-                }
-            },
+        // The standard's data buffer ends with an LF more than the data.
+        let Some(data) = one_line.or_else(|| self.data.strip_suffix(b"\n")) else {
+            self.event.clear();
+            return;
         };
         let event = if self.event.is_empty() {
             Cow::Borrowed("message")

@@ -239,11 +239,12 @@ function showRate() {
   setText(byTestId('ticker-rate'), (count * 1000 / span).toFixed(1))
 }
 
-const chart = (() => {
+function startChart() {
   const canvas = bySlot('chart')
   const context = canvas.getContext('2d')
   const scheme = matchMedia('(prefers-color-scheme: dark)')
-  let width = 0, height = 0, colors = {}, font = ''
+  const colors = {}
+  let width = 0, height = 0, font = ''
   let low = null, high = null          // the eased limits of the price axis
   let visible = true, lastDrawn = 0
 
@@ -390,7 +391,8 @@ const chart = (() => {
   new ResizeObserver(resize).observe(canvas)
   new IntersectionObserver(entries => { visible = entries.at(-1).isIntersecting }).observe(canvas)
   requestAnimationFrame(loop)
-})()
+}
+startChart()
 
 const tickerStream = new Stream('/events/ticker', bySlot('ticker-state'), { price: onPrice })
 

@@ -157,9 +157,11 @@ impl Client {
             assert!(Instant::now() < deadline, "it does not end");
             let mut ready = Vec::new();
             let wait = self.selector.select(&mut ready);
-            for (_, delivery) in ready.iter().filter(|(token, _)| *token == self.token) {
-                self.take(delivery);
-                self.read();
+            for (token, delivery) in &ready {
+                if *token == self.token {
+                    self.take(delivery);
+                    self.read();
+                }
             }
             std::thread::sleep(wait.unwrap_or_default().min(Duration::from_millis(5)));
         }

@@ -299,6 +299,14 @@ fn an_id_of_the_publishers_is_known_while_its_event_is_there() {
     assert_eq!(world.table.resolve("mine"), Some(5));
     world.publish_many("u", 2, "x");
     assert_eq!(world.table.resolve("mine"), None);
+    // Used again for an event that nobody keeps.
+    let mut world = World::new(HubOptions {
+        topics: vec![("live".into(), History::NONE)],
+        ..HubOptions::default()
+    });
+    world.publish_as(&["t"], "x", None, Some("mine"));
+    world.publish_as(&["live"], "x", None, Some("mine"));
+    assert_eq!(world.table.resolve("mine"), None);
 }
 
 #[test]
