@@ -147,6 +147,10 @@ export class Hub {
     return this.#native.stats()
   }
 
+  metrics() {
+    return this.#native.metrics()
+  }
+
   topics(options = {}) {
     checkKnown(options, ['prefix', 'limit'], 'topics')
     return this.#native.topics(

@@ -88,6 +88,7 @@ class Sink {
   #controller
   #stream
   #started = false
+  #failure = undefined
 
   carry(stream, leave) {
     this.#stream = stream
@@ -105,6 +106,7 @@ class Sink {
 
   // Starting with the first read: a Response that nobody reads runs no source.
   #pull() {
+    if (this.#failure !== undefined) return this.#controller.error(this.#failure)
     if (this.#started) return this.#stream.resume()
     this.#started = true
     if (this.#stream instanceof IterableStream) {
@@ -131,9 +133,9 @@ class Sink {
   cut(last) {
     const error = new SSEHubError('the stream was cut', 'ERR_SSEHUB_CUT')
     if (last === null) return this.#controller.error(error)
-    // An error drops what is queued: the last bytes go first.
+    // An error drops what is queued: it comes with the read after the last bytes.
     this.write(last)
-    setTimeout(() => this.#controller.error(error), 50).unref()
+    this.#failure = error
     return undefined
   }
 }

@@ -149,6 +149,12 @@ impl Hub {
         self.inner.stats().into()
     }
 
+    /// The counters in the text format that Prometheus scrapes.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> String {
+        self.inner.metrics()
+    }
+
     #[napi(catch_unwind)]
     pub fn topics(&self, prefix: String, limit: f64) -> Vec<TopicStats> {
         let limit = usize::try_from(whole(limit)).unwrap_or(usize::MAX);

@@ -238,6 +238,12 @@ impl PyHub {
         Ok(dict)
     }
 
+    /// The counters in the text format that Prometheus scrapes, served with the content type
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`. No metric has a topic as its label.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.hub(py)?.metrics())
+    }
+
     fn _topics<'py>(&self, py: Python<'py>, prefix: &str, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let rows = self.hub(py)?.topics(prefix, limit);
         PyList::new(

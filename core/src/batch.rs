@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 use crate::topic::cursor::Cursor;
 use crate::topic::frame::Frame;
 use crate::topic::table::TopicId;
@@ -51,6 +53,17 @@ impl Batch {
             Content::One(frame) => frame.bytes(),
             Content::Joined(bytes) => bytes,
         }
+    }
+
+    /// The same for hosts that write `Bytes`, as hyper and axum do. Shared, not copied.
+    pub fn shared(self: &Arc<Self>) -> Bytes {
+        struct Owner(Arc<Batch>);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                self.0.bytes()
+            }
+        }
+        Bytes::from_owner(Owner(self.clone()))
     }
 
     /// How many events they are.

@@ -351,6 +351,11 @@ impl Hub {
         }
     }
 
+    /// The same in the text format that Prometheus scrapes (OpenMetrics 1.0).
+    pub fn metrics(&self) -> String {
+        crate::metrics::text(&self.stats())
+    }
+
     /// Topics whose names begin with `prefix`, by name, at most `limit`.
     pub fn topics(&self, prefix: &str, limit: usize) -> Vec<TopicStats> {
         let table = self.inner.table();

@@ -37,6 +37,8 @@ mod batch;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
+mod metrics;
+#[cfg(feature = "hub")]
 mod registry;
 #[cfg(feature = "hub")]
 mod selector;

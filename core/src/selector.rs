@@ -81,6 +81,8 @@ struct Streams {
     // When to look at all streams again, for heartbeats and deadlines; and not sooner than this.
     next_sweep: u64,
     no_sweep_before: u64,
+    // The look that the host knows of: what is due sooner needs a wake-up call.
+    told_sweep: u64,
     // Scratch space, kept between rounds.
     dirty: Vec<TopicId>,
     frames: Vec<Arc<Frame>>,
@@ -94,6 +96,7 @@ impl Selector {
             listener,
             streams: Mutex::new(Streams {
                 next_sweep: u64::MAX,
+                told_sweep: u64::MAX,
                 ..Streams::default()
             }),
         });
@@ -125,7 +128,7 @@ impl Selector {
             return Err(error);
         }
         let now = hub.now();
-        let token = {
+        let (token, sooner) = {
             let mut streams = self.lock();
             // Once more: a drain or close that came in between has looked at these streams already.
             if let Err(error) = hub.check_open(options.connection) {
@@ -144,8 +147,11 @@ impl Selector {
                 now,
             );
             streams.sweep_at(stream.next_due(now));
-            streams.insert(stream)
+            (streams.insert(stream), streams.is_sooner())
         };
+        if sooner {
+            self.wake();
+        }
         if options.connection {
             Counters::add(&hub.counters.opened, 1);
         }
@@ -186,8 +192,15 @@ impl Selector {
     pub fn poll(&self, token: Token) -> Option<Delivery> {
         let now = self.inner.hub.inner.now();
         let mut fx = Effects::default();
-        let delivery = self.lock().poll(&self.inner.hub, token, now, &mut fx);
+        let (delivery, sooner) = {
+            let mut streams = self.lock();
+            let delivery = streams.poll(&self.inner.hub, token, now, &mut fx);
+            (delivery, streams.is_sooner())
+        };
         fx.run();
+        if sooner {
+            self.wake();
+        }
         delivery
     }
 
@@ -223,6 +236,7 @@ impl Selector {
                 streams.sweep(hub, now, ready, &mut fx);
             }
             streams.batches.clear();
+            streams.told_sweep = streams.next_sweep;
             (streams.next_sweep != u64::MAX).then(|| streams.next_sweep.saturating_sub(now).max(1))
         };
         fx.run();
@@ -448,6 +462,13 @@ impl Streams {
         self.next_sweep = self.next_sweep.min(due.max(self.no_sweep_before));
     }
 
+    /// Whether the host has to be told that it should look sooner than it knows.
+    fn is_sooner(&mut self) -> bool {
+        let sooner = self.next_sweep < self.told_sweep;
+        self.told_sweep = self.told_sweep.min(self.next_sweep);
+        sooner
+    }
+
     fn get_mut(&mut self, token: Token) -> Option<&mut Stream> {
         let (life, stream) = self.places.get_mut(token.index as usize)?;
         stream.as_mut().filter(|_| *life == token.life)
@@ -464,6 +485,7 @@ impl Streams {
         self.count -= 1;
         if self.count == 0 {
             self.next_sweep = u64::MAX;
+            self.told_sweep = u64::MAX;
         }
         Some(stream)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::batch::Batch;
 use crate::event::Fields;
 use crate::hub::HubInner;
@@ -69,6 +71,18 @@ pub enum Delivery {
     Gap(Arc<[u8]>),
     /// The stream is over.
     End(End),
+}
+
+impl Delivery {
+    /// What to write, for hosts that write `Bytes`, as hyper and axum do. Frames are shared by all their readers, not
+    /// copied. Nothing for an end without a farewell.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Frames(batch) => batch.shared(),
+            Self::Bytes(bytes) | Self::Gap(bytes) => Bytes::from_owner(bytes),
+            Self::End(end) => end.last.map(Bytes::from_owner).unwrap_or_default(),
+        }
+    }
 }
 
 /// How a stream ends.

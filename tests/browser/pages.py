@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from selenium.webdriver import Chrome
 
 from processes import wait_for
-
-T = TypeVar("T")
 
 
 class Page:
@@ -27,11 +25,12 @@ class Page:
         """The value of an expression."""
         return self._browser.execute_script(f"return ({expression})")
 
-    def until(self, condition: str | Callable[[], T], timeout: float = 10.0) -> T:
-        """The first true value of a JavaScript expression, or of a function."""
+    def until(self, condition: str | Callable[[], object], timeout: float = 10.0) -> None:
+        """Waits until a JavaScript expression or a function has a true value."""
         if isinstance(condition, str):
-            return wait_for(lambda: self.js(condition), condition, timeout)
-        return wait_for(condition, getattr(condition, "__name__", "condition"), timeout)
+            wait_for(lambda: self.js(condition), condition, timeout)
+        else:
+            wait_for(condition, "a condition of the page", timeout)
 
     def text(self, testid: str) -> str:
         return str(self.js(f"document.querySelector('[data-testid={testid}]').textContent"))

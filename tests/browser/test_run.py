@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -33,13 +34,18 @@ def addresses(child: Child) -> list[str]:
 
 
 @contextmanager
-def open_stream(url: str) -> Iterator[None]:
+def open_stream(url: str, prompt: str | None = None) -> Iterator[None]:
+    """A client of the ticker, or of an answer to a prompt."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     with closing(HTTPConnection(parts.hostname, parts.port, timeout=10)) as connection:
-        connection.request("GET", "/events/ticker", headers={"Accept": "text/event-stream"})
+        if prompt is None:
+            connection.request("GET", "/events/ticker", headers={"Accept": "text/event-stream"})
+        else:
+            body = json.dumps({"prompt": prompt})
+            connection.request("POST", "/chat", body, {"Content-Type": "application/json"})
         with closing(connection.getresponse()) as response:
-            assert response.readline().startswith(b"retry: ")
+            assert response.readline().startswith(b"retry: " if prompt is None else b"event: token")
             yield
 
 
@@ -55,6 +61,16 @@ def test_one_signal_ends_both_although_streams_are_open(number: int) -> None:
         assert child.process.returncode == 0
         assert "Traceback" not in child.output()
         assert not any(responds(url) for url in urls)
+
+
+def test_an_answer_on_its_way_does_not_hold_up_the_end() -> None:
+    with running([*COMMAND, "--fastapi-port=0", "--express-port=0"]) as child:
+        with ExitStack() as streams:
+            for url in addresses(child):
+                streams.enter_context(open_stream(url, "Will you be long?"))
+            assert child.end() < 3
+        assert child.process.returncode == 0
+        assert "Traceback" not in child.output()
 
 
 def test_ports_that_are_taken_are_avoided() -> None:

@@ -1,1 +1,280 @@
-//! todo
+//! The parser and the encoder against a parser that is too simple to be wrong: it has the whole input, decodes it,
+//! splits it into lines and follows the standard's sentences one by one.
+
+use proptest::prelude::*;
+use ssehub::{Event, Fields, Parser};
+
+/// One event as dispatched: type, data, id.
+type Dispatched = (String, String, String);
+
+/// All that a stream does.
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    events: Vec<Dispatched>,
+    last_event_id: String,
+    retry: Option<u64>,
+}
+
+/// WHATWG HTML, "Parsing an event stream" and "Interpreting an event stream".
+fn oracle(input: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(input);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    // What follows the last line end is no line yet.
+    lines.pop();
+
+    let mut outcome = Outcome::default();
+    let (mut data, mut event, mut id) = (String::new(), String::new(), String::new());
+    for line in lines {
+        if line.is_empty() {
+            outcome.last_event_id.clone_from(&id);
+            if let Some(data) = data.strip_suffix('\n') {
+                let kind = if event.is_empty() { "message" } else { &event };
+                outcome.events.push((kind.into(), data.into(), id.clone()));
+            }
+            data.clear();
+            event.clear();
+            continue;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "data" => data.extend([value, "\n"]),
+            "event" => value.clone_into(&mut event),
+            "id" if !value.contains('\0') => value.clone_into(&mut id),
+            "retry" if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => {
+                // A number of any length, and the largest that all languages hold.
+                let number = value.parse().unwrap_or(u64::MAX);
+                outcome.retry = Some(number.min(ssehub::MAX_RETRY));
+            }
+            _ => {}
+        }
+    }
+    outcome
+}
+
+fn parse<'c>(chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
+    let mut parser = Parser::new();
+    let mut events = Vec::new();
+    for chunk in chunks {
+        parser
+            .feed(chunk, |event| {
+                events.push((event.event().into(), event.data().into(), event.id().into()));
+            })
+            .expect("it is smaller than the limit");
+    }
+    Outcome {
+        events,
+        last_event_id: parser.last_event_id().into(),
+        retry: parser.retry(),
+    }
+}
+
+/// Cuts the input into pieces of these sizes, over and over.
+fn cut<'i>(input: &'i [u8], sizes: &[usize]) -> Vec<&'i [u8]> {
+    let mut sizes = sizes.iter().copied().cycle();
+    let mut rest = input;
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let (chunk, tail) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
+        chunks.push(chunk);
+        rest = tail;
+        if chunks.len() > 10_000 {
+            chunks.push(rest);
+            break;
+        }
+    }
+    chunks
+}
+
+/// Bytes that have a chance to mean something.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        6 => prop::sample::select(vec![
+            "data", "event", "id", "retry", "dat", "datas", "Data", "ids", "\u{feff}", "data: ",
+            "data:", "event: ", "id: ", "retry: 12", "retry: 9007199254740993",
+        ]).prop_map(|text| text.as_bytes().to_vec()),
+        8 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        4 => prop::sample::select(vec![":", " ", "  ", "\0", "0", "x", "message", "\u{e9}\u{1f980}"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        // Characters cut short, bytes that are none.
+        2 => prop::sample::select(vec![
+            &b"\xef\xbb"[..], b"\xef", b"\xf0\x9f\xa6", b"\xe2\x82", b"\xff", b"\x80", b"\xc0\xaf",
+            b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+        ]).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..8),
+    ];
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "a", " ", ":", "\n", "\r", "\r\n", "\0", "data: ", "\u{feff}", "\u{2028}", "\u{85}",
+        "\u{1f980}", "\u{fffd}", "id: 7", "\t",
+    ]);
+    prop_oneof![
+        3 => prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat()),
+        1 => any::<String>(),
+    ]
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: ProptestConfig::default().cases.max(2000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_stream_in_any_pieces_means_the_same(
+        input in stream(),
+        sizes in prop::collection::vec(0..9_usize, 1..8),
+    ) {
+        let expected = oracle(&input);
+        prop_assert_eq!(&parse([&input[..]]), &expected);
+        prop_assert_eq!(&parse(cut(&input, &[1])), &expected);
+        prop_assert_eq!(&parse(cut(&input, &sizes)), &expected);
+    }
+
+    #[test]
+    fn any_bytes_at_all(input in prop::collection::vec(any::<u8>(), 0..300)) {
+        let expected = oracle(&input);
+        prop_assert_eq!(&parse([&input[..]]), &expected);
+        prop_assert_eq!(&parse(cut(&input, &[1])), &expected);
+    }
+
+    #[test]
+    fn a_size_limit_cuts_no_event_short(input in stream(), limit in 0..40_usize) {
+        let all = oracle(&input).events;
+        let run = |chunks: Vec<&[u8]>| {
+            let mut parser = Parser::with_max_event_size(limit);
+            let mut events: Vec<Dispatched> = Vec::new();
+            let failed = chunks.into_iter().any(|chunk| {
+                parser
+                    .feed(chunk, |e| events.push((e.event().into(), e.data().into(), e.id().into())))
+                    .is_err()
+            });
+            (events, failed)
+        };
+        let (events, failed) = run(vec![&input]);
+        prop_assert_eq!(&events[..], &all[..events.len()]);
+        prop_assert!(failed || events.len() == all.len());
+        // One byte at a time, a line that never ends is refused as well.
+        let (bytewise, failed_bytewise) = run(cut(&input, &[1]));
+        prop_assert_eq!(bytewise, events);
+        prop_assert_eq!(failed_bytewise, failed);
+    }
+
+    #[test]
+    fn what_is_encoded_parses_back_to_itself(
+        data in prop::option::of(text()),
+        event in prop::option::of(text()),
+        id in prop::option::of(text()),
+        retry in prop::option::of(prop_oneof![any::<u64>(), 0..100_u64]),
+        comment in prop::option::of(text()),
+        sizes in prop::collection::vec(1..9_usize, 1..4),
+    ) {
+        let fields = Fields {
+            data: data.as_deref(),
+            event: event.as_deref(),
+            id: id.as_deref(),
+            retry,
+            comment: comment.as_deref(),
+        };
+        let one_line = |text: &Option<String>, also: char| {
+            text.as_ref().is_none_or(|text| !text.contains(['\r', '\n', also]))
+        };
+        let valid = one_line(&event, '\n')
+            && one_line(&id, '\0')
+            && event.as_ref().is_none_or(|event| !event.starts_with("ssehub:"))
+            && retry.is_none_or(|retry| retry <= ssehub::MAX_RETRY)
+            && fields != Fields::default();
+        let encoded = ssehub::encode(&fields);
+        prop_assert_eq!(encoded.is_ok(), valid);
+        prop_assert_eq!(Event::from_fields(&fields).is_ok(), valid);
+        let Ok(encoded) = encoded else { return Ok(()) };
+
+        let id = id.unwrap_or_default();
+        let lines = |data: &String| data.replace("\r\n", "\n").replace('\r', "\n");
+        let event = event.filter(|event| !event.is_empty()).unwrap_or("message".into());
+        let expected = Outcome {
+            events: data.iter().map(|data| (event.clone(), lines(data), id.clone())).collect(),
+            last_event_id: id.clone(),
+            retry,
+        };
+        prop_assert_eq!(&oracle(&encoded), &expected);
+        prop_assert_eq!(&parse([&encoded[..]]), &expected);
+        prop_assert_eq!(&parse(cut(&encoded, &sizes)), &expected);
+        // Also behind another event, which leaves nothing behind but its id.
+        let both = [&b"id: before\nevent: x\ndata: y\n\n"[..], &encoded].concat();
+        let events = parse([&both[..]]).events;
+        prop_assert_eq!(events.len(), 1 + expected.events.len());
+        if let Some((event, data, _)) = expected.events.first() {
+            prop_assert_eq!((&events[1].0, &events[1].1), (event, data));
+        }
+    }
+}
+
+#[test]
+fn nothing_can_be_injected() {
+    let tricks = ["x\ny", "x\ry", "x\r\ny", "\n", "\r", "x\n\ndata: y", "x\ndata: y"];
+    for trick in tricks {
+        for fields in [
+            Fields {
+                data: Some("x"),
+                event: Some(trick),
+                ..Fields::default()
+            },
+            Fields {
+                data: Some("x"),
+                id: Some(trick),
+                ..Fields::default()
+            },
+        ] {
+            let error = ssehub::encode(&fields).expect_err(trick);
+            assert_eq!(error.kind(), ssehub::ErrorKind::InvalidArgument);
+            assert!(Event::from_fields(&fields).is_err());
+        }
+        assert!(Event::new("x").with_event(trick).is_err());
+        assert!(Event::new("x").with_id(trick).is_err());
+        // In data and comments line breaks are welcome, and stay there.
+        let event = Event::new(trick).with_comment(trick);
+        assert_eq!(parse([&event.encode()[..]]).events.len(), 1);
+        assert_eq!(parse([&Event::comment(trick).encode()[..]]), Outcome::default());
+    }
+    assert!(Event::new("x").with_id("a\0b").is_err());
+    assert!(Event::new("x").with_event("a\0b").is_ok(), "the standard has nothing against it");
+}
+
+#[test]
+fn one_line_of_8_mib_in_small_chunks() {
+    // With work for every byte on every chunk, this would be 24 billion steps, and not end.
+    const SIZE: usize = 8 << 20;
+    for head in ["data: ", "id: ", ": ", "unknown: "] {
+        let mut input = head.as_bytes().to_vec();
+        input.resize(SIZE, b'x');
+        input.extend_from_slice(b"\ndata\n\n");
+        let outcome = parse(input.chunks(1460));
+        assert_eq!(outcome.events.len(), 1, "{head}");
+        let (_, data, id) = &outcome.events[0];
+        let kept = SIZE - head.len();
+        match head {
+            "data: " => assert_eq!(data.len(), kept + 1),
+            "id: " => assert_eq!(id.len(), kept),
+            _ => assert_eq!(data.len() + id.len(), 0),
+        }
+    }
+}
+
+#[test]
+fn many_lines_of_one_event_in_small_chunks() {
+    let input = "data: x\n".repeat(1 << 20) + "\n";
+    let outcome = parse(input.as_bytes().chunks(1460));
+    assert_eq!(outcome.events[0].1.len(), 2 * (1 << 20) - 1);
+}

@@ -461,7 +461,8 @@ impl Cursor {
                 .sources
                 .iter()
                 .map(|behind| match (table.log(behind.id), &behind.name) {
-                    (Some(log), _) => log.evicted_through().min(behind.newest),
+                    (Some(log), None) => self.missed(log).min(behind.newest),
+                    (Some(log), Some(_)) => log.evicted_through().min(behind.newest),
                     (None, Some(name)) => table.evicted_through(name).min(behind.newest),
                     (None, None) => 0,
                 })

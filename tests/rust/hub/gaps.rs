@@ -123,7 +123,9 @@ fn who_needs_a_snapshot() {
         let mut client = Client::on(&selector, &subscription, &crate::common::connection());
         let at_first = selector.needs_snapshot(client.token);
         client.read();
-        (at_first, selector.needs_snapshot(client.token))
+        let then = selector.needs_snapshot(client.token);
+        client.leave();
+        (at_first, then)
     };
     assert_eq!(needs(Start::Head), (true, true), "a first visit");
     assert_eq!(needs(Start::After(id.clone())), (false, false), "a clean resume");

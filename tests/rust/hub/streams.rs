@@ -50,7 +50,7 @@ fn no_heartbeat_where_none_is_wanted() {
     let selector = hub.selector(|| {});
     let mut client = Client::on(&selector, &subscribe(&hub, &["t"]), &connection());
     client.read();
-    assert_eq!(selector.select(&mut Vec::new()), None, "nothing to wait for");
+    assert!(wait(&selector, Duration::from_millis(40)).is_empty());
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_wake_up_call_may_use_the_hub() {
     client.serve();
     hub.drain(Duration::ZERO, Duration::ZERO, None);
     hub.close();
-    assert!(calls.load(Ordering::SeqCst) >= 3);
+    assert!(calls.load(Ordering::SeqCst) >= 2);
 }
 
 #[test]
