@@ -101,7 +101,10 @@ fn check_id(id: &str) -> Result<()> {
 /// # Ok::<(), ssehub::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_field_names, reason = "`event` is the field's name in the standard")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`event` is the field's name in the standard"
+)]
 pub struct Event {
     // `Box<str>` and not `String`: an event never grows.
     data: Option<Box<str>>,

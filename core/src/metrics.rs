@@ -14,11 +14,27 @@ pub(crate) fn text(stats: &Stats) -> String {
     let mut registry = Registry::with_prefix("ssehub");
     for (name, help, value) in [
         ("connections", "Streams to clients", stats.connections),
-        ("subscriptions", "Subscriptions read in code", stats.subscriptions),
+        (
+            "subscriptions",
+            "Subscriptions read in code",
+            stats.subscriptions,
+        ),
         ("topics", "Topics with history or readers", stats.topics),
-        ("tombstones", "Vanished topics remembered by name", stats.tombstones),
-        ("history_frames", "Events in histories", stats.history_frames),
-        ("history_bytes", "Bytes of events in histories", stats.history_bytes),
+        (
+            "tombstones",
+            "Vanished topics remembered by name",
+            stats.tombstones,
+        ),
+        (
+            "history_frames",
+            "Events in histories",
+            stats.history_frames,
+        ),
+        (
+            "history_bytes",
+            "Bytes of events in histories",
+            stats.history_bytes,
+        ),
     ] {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -26,12 +42,28 @@ pub(crate) fn text(stats: &Stats) -> String {
     }
     for (name, help, value) in [
         ("published", "Events published", stats.published),
-        ("published_bytes", "Bytes of events published", stats.published_bytes),
+        (
+            "published_bytes",
+            "Bytes of events published",
+            stats.published_bytes,
+        ),
         ("delivered", "Events handed to readers", stats.delivered),
-        ("delivered_bytes", "Bytes of events handed to readers", stats.delivered_bytes),
-        ("conflated", "Events left out for a newer one of their key", stats.conflated),
+        (
+            "delivered_bytes",
+            "Bytes of events handed to readers",
+            stats.delivered_bytes,
+        ),
+        (
+            "conflated",
+            "Events left out for a newer one of their key",
+            stats.conflated,
+        ),
         ("opened", "Streams opened", stats.opened),
-        ("refused", "Streams refused by a limit or a drain", stats.refused),
+        (
+            "refused",
+            "Streams refused by a limit or a drain",
+            stats.refused,
+        ),
     ] {
         registry.register(name, help, counter(value));
     }

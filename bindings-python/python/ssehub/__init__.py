@@ -40,9 +40,10 @@ from ssehub.errors import (
     LimitError,
     SSEHubError,
 )
-from ssehub.hub import Hub, Published, Stats, StreamInfo, TopicStats
+from ssehub.hub import Hub
 from ssehub.options import History, Limits, Pattern, pattern
 from ssehub.parser import Parser, aiter_events, iter_events
+from ssehub.stats import Published, Stats, StreamInfo, TopicStats
 from ssehub.subscription import Subscription
 
 __all__ = [

@@ -133,9 +133,14 @@ class _Stream:
                 pass
         except Exception:
             logger.debug("receive failed; the client counts as gone", exc_info=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        """The client has gone."""
         if not self.gone:
             self.gone = True
-            self._interrupt()
+            if asyncio.current_task() is not self.task:
+                self._interrupt()
 
     def _stop_listening(self) -> None:
         if self.listener is not None:
@@ -162,7 +167,7 @@ class _Stream:
 class SubscriptionStream(_Stream):
     """A subscription: the hub decides what goes out, this writes it."""
 
-    __slots__ = ("host", "hub", "reason", "source", "token", "waiting")
+    __slots__ = ("asking", "host", "hub", "reason", "source", "token", "waiting")
 
     def __init__(self, source: Subscription, *args: Any) -> None:
         super().__init__(*args)
@@ -173,6 +178,8 @@ class SubscriptionStream(_Stream):
         self.reason = "client"
         # Whether the task waits for the hub, where it can be woken without being cancelled.
         self.waiting = False
+        # Whether the snapshot is being made: what it raises is its own.
+        self.asking = False
 
     async def run(self) -> None:
         """Streams to the end. Everything in one coroutine: each level costs every client memory."""
@@ -213,6 +220,11 @@ class SubscriptionStream(_Stream):
                 reason = "client" if hub.ready else "drain"
                 raise
             reason = self.reason
+        except OSError:
+            if self.asking:
+                raise
+            # ASGI 2.4: what `send` raises once the client has gone.
+            reason = "client"
         finally:
             self._stop_listening()
             info = host.remove(token, reason)
@@ -248,7 +260,10 @@ class SubscriptionStream(_Stream):
         if self.options.snapshot is None:
             return b""
         at = self.host.selector.position(self.token)
-        return snapshot_bytes(self.hub, await _call(self.options.snapshot), at)
+        self.asking = True
+        items = await _call(self.options.snapshot)
+        self.asking = False
+        return snapshot_bytes(self.hub, items, at)
 
     async def _refuse(self, error: Exception) -> None:
         accept = _header(self.scope, b"accept")
@@ -300,16 +315,14 @@ class IterableStream(_Stream):
                     return
             self.finished = True
             mark = self.options.once and self.scope["method"] == "GET"
-            async with self.sending:
-                await self._start()
-                await self._finish(FINISHED_BLOCK if mark else b"")
+            await self._write(FINISHED_BLOCK if mark else b"", more=False)
         except asyncio.CancelledError:
             if not self._was_interrupted():
                 raise
         except Exception:
             # Before the head the framework may still answer with an error page. After it the exception goes on too,
             # so that the server cuts the body without its terminator.
-            if self.started:
+            if self.started and not self.gone:
                 logger.exception("the source of a stream failed: %s", self.scope.get("path", ""))
                 await self._write(ERROR_EVENT)
             raise
@@ -330,21 +343,23 @@ class IterableStream(_Stream):
             self.started = True
             await self.send(self.head)
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
         async with self.sending:
-            await self._start()
-            await self._body(data)
+            try:
+                await self._start()
+                await (self._body if more else self._finish)(data)
+            except OSError:
+                # ASGI 2.4: what `send` raises once the client has gone.
+                self._leave()
             self.last_sent = self.loop.time()
 
     async def _keep_alive(self) -> None:
         """The head after a second, and heartbeats while the source is silent."""
         heartbeat = self.options.heartbeat
         await asyncio.sleep(HEAD_DELAY if heartbeat is None else min(HEAD_DELAY, heartbeat))
-        async with self.sending:
-            if not self.started and not self.finished:
-                await self._start()
-                # Some servers send no head before the first byte of the body.
-                await self._body(b"" if heartbeat is None else HEARTBEAT)
+        if not self.started and not self.finished:
+            # Some servers send no head before the first byte of the body.
+            await self._write(b"" if heartbeat is None else HEARTBEAT)
         while heartbeat is not None:
             left = self.last_sent + heartbeat - self.loop.time()
             if left > 0:

@@ -10,9 +10,9 @@ from flask import Response, copy_current_request_context, current_app, has_reque
 
 from ssehub.errors import DrainingError, HandoffError, LimitError
 from ssehub.http import HEADERS, refusal
-from ssehub.hub import StreamInfo
 from ssehub.options import Handoff, Refuse
 from ssehub.responses import UNSET, make_options
+from ssehub.stats import StreamInfo
 from ssehub.subscription import Subscription
 from ssehub.wsgi import IterableBody, SubscriptionBody
 

@@ -13,7 +13,8 @@ from ssehub.errors import LimitError
 from ssehub.options import Handoff, Refuse
 
 if TYPE_CHECKING:
-    from ssehub.hub import Hub, StreamInfo
+    from ssehub.hub import Hub
+    from ssehub.stats import StreamInfo
     from ssehub.subscription import Subscription
 
 HEADERS = (

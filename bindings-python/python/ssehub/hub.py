@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ssehub import _ssehub
@@ -26,99 +26,16 @@ from ssehub.options import (
     milliseconds,
     whole,
 )
+from ssehub.stats import Published, Stats, StreamInfo, TopicStats
 from ssehub.subscription import Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Hub", "Published", "Stats", "StreamInfo", "TopicStats"]
+__all__ = ["Hub"]
 
 logger = logging.getLogger("ssehub")
 access = logging.getLogger("ssehub.access")
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a hub holds now, and what it has counted since its start.
-
-    Attributes:
-        connections: Streams to clients, now.
-        subscriptions: Subscriptions that are iterated in code, now.
-        topics: Topics that have history or readers, now.
-        tombstones: Vanished topics that are remembered by name, now.
-        history_frames: Events in histories, now; an event of several topics counts once.
-        history_bytes: Their bytes on the wire.
-        published: Events published.
-        published_bytes: Their bytes.
-        delivered: Events handed to readers.
-        delivered_bytes: Their bytes.
-        conflated: Events left out since a newer one of the same topic and key stood in for them.
-        opened: Streams opened.
-        refused: Streams refused, by a limit or a drain.
-        gaps: Gap events told, by reason: expired, unknown, lagged.
-        closed: Streams closed, by reason: client, slow, drain, kick, expired, max_age, error.
-    """
-
-    connections: int
-    subscriptions: int
-    topics: int
-    tombstones: int
-    history_frames: int
-    history_bytes: int
-    published: int
-    published_bytes: int
-    delivered: int
-    delivered_bytes: int
-    conflated: int
-    opened: int
-    refused: int
-    gaps: dict[str, int]
-    closed: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicStats:
-    """One topic: its readers, and what it retains."""
-
-    name: str
-    readers: int
-    frames: int
-    bytes: int
-    last_event_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What is known of a stream, when it begins and when it is over.
-
-    Attributes:
-        key: Whose stream it was, as the response said.
-        topics: What it read.
-        reason: Why it ended: client, slow, drain, kick, expired, max_age, error; "" while it has not.
-        mode: How it was served: "in-loop".
-        duration: Seconds.
-        events: Events handed to it.
-        bytes: Their bytes.
-        last_event_id: Its position.
-    """
-
-    key: str | None
-    topics: tuple[str, ...]
-    reason: str
-    mode: str
-    duration: float
-    events: int
-    bytes: int
-    last_event_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One captured call of `publish`: where to, and what."""
-
-    topics: tuple[str, ...]
-    event: Event
-    key: str | None
 
 
 class Hub(_ssehub.Hub):

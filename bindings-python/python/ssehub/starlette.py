@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from ssehub.asgi import Source, begin
 from ssehub.http import response_headers
-from ssehub.hub import StreamInfo
 from ssehub.options import Handoff, Refuse
 from ssehub.responses import UNSET, make_options
+from ssehub.stats import StreamInfo
 
 __all__ = ["EventSourceResponse"]
 

@@ -166,7 +166,11 @@ impl Cursor {
         self.position = 0;
         let lost = self.look_back(table);
         self.position = self.newest_within(table, UNKNOWN_REPLAY);
-        if self.catch_up.as_ref().is_some_and(|catch_up| catch_up.until <= self.position) {
+        if self
+            .catch_up
+            .as_ref()
+            .is_some_and(|catch_up| catch_up.until <= self.position)
+        {
             self.catch_up = None;
         }
         // Not before what is lost: whoever comes back with the gap event's id is not told again.
@@ -221,8 +225,7 @@ impl Cursor {
             }
         }
         // Also where no topic has anything: the pattern's own log must not be asked about the time before it was.
-        self.catch_up =
-            (until > self.position).then(|| Box::new(CatchUp { sources, until }));
+        self.catch_up = (until > self.position).then(|| Box::new(CatchUp { sources, until }));
         lost
     }
 

@@ -704,8 +704,16 @@ impl Table {
             places += 1;
             let log = &topic.log;
             assert!(topic.readers > 0 || !log.is_empty(), "an idle topic stays");
-            frames.extend((0..log.len()).filter_map(|at| log.get(at)).map(|f| (f.seq, f.len())));
-            let attached: u32 = topic.listeners.iter().map(|attached| attached.readers).sum();
+            frames.extend(
+                (0..log.len())
+                    .filter_map(|at| log.get(at))
+                    .map(|f| (f.seq, f.len())),
+            );
+            let attached: u32 = topic
+                .listeners
+                .iter()
+                .map(|attached| attached.readers)
+                .sum();
             assert_eq!(attached, topic.readers);
         }
         assert_eq!(places, self.names.len() + self.patterns.len());

@@ -81,7 +81,9 @@ fn a_drain_delivers_what_was_published_and_says_when_to_come_back() {
     for n in numbers(1..=100) {
         publish(&hub, &["t"], &n);
     }
-    let farewell = Event::new("soon back").with_event("restart").expect("valid");
+    let farewell = Event::new("soon back")
+        .with_event("restart")
+        .expect("valid");
     let start = Instant::now();
     hub.drain(LONG, Duration::from_millis(50), Some(&farewell));
     assert!(!hub.is_ready());
@@ -97,7 +99,10 @@ fn a_drain_delivers_what_was_published_and_says_when_to_come_back() {
         retries.insert(retry);
     }
     assert!(retries.len() > 5, "they are not to come back together");
-    assert!(!hub.wait_drained(Duration::ZERO), "the host has still to remove them");
+    assert!(
+        !hub.wait_drained(Duration::ZERO),
+        "the host has still to remove them"
+    );
     for client in clients {
         client.leave();
     }
@@ -111,7 +116,9 @@ fn a_drain_refuses_new_streams_and_may_be_taken_back() {
     let subscription = subscribe(&hub, &["t"]);
     hub.drain(LONG, LONG, None);
     let selector = hub.selector(|| {});
-    let error = selector.add(&subscription, &connection()).expect_err("refused");
+    let error = selector
+        .add(&subscription, &connection())
+        .expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Draining);
     assert!(error.is_retryable());
     // Code may still read, and publish.
@@ -121,7 +128,9 @@ fn a_drain_refuses_new_streams_and_may_be_taken_back() {
     assert!(hub.wait_drained(Duration::ZERO));
     hub.resume();
     assert!(hub.is_ready());
-    selector.add(&subscription, &connection()).expect("open again");
+    selector
+        .add(&subscription, &connection())
+        .expect("open again");
 }
 
 #[test]
@@ -153,7 +162,11 @@ fn a_drain_cuts_what_is_left_at_its_timeout() {
         std::thread::sleep(Duration::from_millis(2));
     }
     for client in &clients {
-        assert!(matches!(client.ended, Some((_, false))), "{:?}", client.ended);
+        assert!(
+            matches!(client.ended, Some((_, false))),
+            "{:?}",
+            client.ended
+        );
     }
 }
 

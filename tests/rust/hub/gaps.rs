@@ -21,7 +21,10 @@ fn expired() {
     // Its id is where reading goes on: who is cut off right after it is not told again.
     let id = client.seen[0].id.clone();
     assert_eq!(resume(&hub, &["t"], &id).read(), ["4", "5"]);
-    assert_eq!(hub.stats().gaps, [("expired", 1), ("unknown", 0), ("lagged", 0)]);
+    assert_eq!(
+        hub.stats().gaps,
+        [("expired", 1), ("unknown", 0), ("lagged", 0)]
+    );
 }
 
 #[test]
@@ -41,7 +44,11 @@ fn a_gap_is_not_lost_when_the_client_is_cut_off_before_it() {
     let mut client = Client::on(&selector, &subscription, &options);
     client.poll().expect("the opening block");
     assert_eq!(client.retry(), Some(5));
-    assert_eq!(client.last_event_id(), "", "the position is the gap's to tell");
+    assert_eq!(
+        client.last_event_id(),
+        "",
+        "the position is the gap's to tell"
+    );
     assert_eq!(client.read().len(), 3);
 }
 
@@ -128,11 +135,19 @@ fn who_needs_a_snapshot() {
         (at_first, then)
     };
     assert_eq!(needs(Start::Head), (true, true), "a first visit");
-    assert_eq!(needs(Start::After(id.clone())), (false, false), "a clean resume");
+    assert_eq!(
+        needs(Start::After(id.clone())),
+        (false, false),
+        "a clean resume"
+    );
     for n in numbers(2..=5) {
         publish(&hub, &["t"], &n);
     }
-    assert_eq!(needs(Start::After(id)), (false, true), "instead of a replay");
+    assert_eq!(
+        needs(Start::After(id)),
+        (false, true),
+        "instead of a replay"
+    );
 }
 
 #[test]

@@ -13,7 +13,13 @@ fn one_token_or_all_that_follow() {
     let hub = hub();
     let mut one = watch(&hub, "orders.*", SubscribeOptions::default());
     let mut all = watch(&hub, "orders.>", SubscribeOptions::default());
-    for topic in ["orders", "orders.1", "orders.1.lines", "order.1", "orders.2"] {
+    for topic in [
+        "orders",
+        "orders.1",
+        "orders.1.lines",
+        "order.1",
+        "orders.2",
+    ] {
         publish(&hub, &[topic], topic);
     }
     assert_eq!(one.read(), ["orders.1", "orders.2"]);

@@ -83,9 +83,16 @@ fn bad_topics() {
     assert!(hub.publish(&[], &event, None).is_err());
     assert!(hub.subscribe(&[], SubscribeOptions::default()).is_err());
     for bad in ["a..b", "a.b*", ">.a", ".", ""] {
-        assert!(hub.subscribe(&[pattern(bad)], SubscribeOptions::default()).is_err());
+        assert!(
+            hub.subscribe(&[pattern(bad)], SubscribeOptions::default())
+                .is_err()
+        );
     }
-    publish(&hub, &["x".repeat(256).as_str(), "\u{1f980} any. text*"], "x");
+    publish(
+        &hub,
+        &["x".repeat(256).as_str(), "\u{1f980} any. text*"],
+        "x",
+    );
 }
 
 #[test]
@@ -103,7 +110,9 @@ fn bad_events() {
     let invalid = |field| (ErrorKind::InvalidArgument, field);
     let own = hub.last_event_id().to_string();
     let long = "x".repeat(129);
-    for id in ["", " x", "x ", "\u{e9}", "a\tb", "a\nb", "a\0b", &own, &long] {
+    for id in [
+        "", " x", "x ", "\u{e9}", "a\tb", "a\nb", "a\0b", &own, &long,
+    ] {
         assert_eq!(publish(with_id(id)), invalid("id"), "{id:?}");
     }
     assert_eq!(publish(Fields::default()), invalid("data"));
@@ -166,8 +175,14 @@ fn limits_on_subscriptions() {
         max_lag: Some(10),
         ..options
     };
-    let error = hub.subscribe(&[Topic::from("a")], short).err().expect("short");
-    assert_eq!((error.kind(), error.field()), (ErrorKind::OutOfRange, Some("max_lag")));
+    let error = hub
+        .subscribe(&[Topic::from("a")], short)
+        .err()
+        .expect("short");
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::OutOfRange, Some("max_lag"))
+    );
 }
 
 #[test]
@@ -184,12 +199,18 @@ fn limits_on_connections() {
     let first = Client::open(&subscription);
     let _second = Client::open(&subscription);
     let selector = hub.selector(|| {});
-    let error = selector.add(&subscription, &connection()).expect_err("full");
+    let error = selector
+        .add(&subscription, &connection())
+        .expect_err("full");
     assert_eq!(error.kind(), ErrorKind::LimitReached);
     // Readers in code are no connections.
-    selector.add(&subscription, &StreamOptions::default()).expect("room");
+    selector
+        .add(&subscription, &StreamOptions::default())
+        .expect("room");
     first.leave();
-    selector.add(&subscription, &connection()).expect("room again");
+    selector
+        .add(&subscription, &connection())
+        .expect("room again");
     let stats = hub.stats();
     assert_eq!((stats.connections, stats.opened, stats.refused), (2, 3, 1));
 }
@@ -217,7 +238,10 @@ fn the_oldest_of_a_key_gives_way() {
     for client in &mut clients {
         client.read();
     }
-    let ended: Vec<bool> = clients.iter().map(|client| client.ended.is_some()).collect();
+    let ended: Vec<bool> = clients
+        .iter()
+        .map(|client| client.ended.is_some())
+        .collect();
     assert_eq!(ended, [true, false, false, false]);
     assert_eq!(clients[0].ended, Some((EndReason::Kick, true)));
     // Who has left does not count.

@@ -13,7 +13,9 @@ fn wait(selector: &Selector, at_most: Duration) -> Vec<(Token, Delivery)> {
     let deadline = Instant::now() + at_most;
     let mut ready = Vec::new();
     while ready.is_empty() && Instant::now() < deadline {
-        let wait = selector.select(&mut ready).unwrap_or(Duration::from_millis(5));
+        let wait = selector
+            .select(&mut ready)
+            .unwrap_or(Duration::from_millis(5));
         if ready.is_empty() {
             std::thread::sleep(wait.min(Duration::from_millis(20)));
         }
@@ -130,7 +132,11 @@ fn a_client_that_takes_nothing_is_cut() {
     // The host writes, and does not come back.
     let ready = wait(&selector, LONG);
     client.take(&ready[0].1);
-    assert_eq!(client.ended, Some((EndReason::Slow, false)), "cut, not ended");
+    assert_eq!(
+        client.ended,
+        Some((EndReason::Slow, false)),
+        "cut, not ended"
+    );
     assert!(client.poll().is_none());
 }
 
@@ -311,7 +317,9 @@ fn what_is_known_of_a_stream_when_it_is_over() {
     let id = publish(&hub, &["b"], "2");
     client.read();
     assert_eq!(selector.position(client.token), Some(id.clone()));
-    let info = selector.remove(client.token, EndReason::Client).expect("there");
+    let info = selector
+        .remove(client.token, EndReason::Client)
+        .expect("there");
     assert_eq!(info.key.as_deref(), Some("me"));
     assert_eq!(info.topics, ["a", "b"]);
     assert_eq!((info.events, info.bytes), (2, client.wire.len() as u64));
@@ -355,7 +363,10 @@ fn counters_return_to_zero() {
         drop(selector);
         let stats = hub.stats();
         assert_eq!((stats.connections, stats.subscriptions), (0, 0));
-        assert_eq!((stats.topics, stats.history_frames, stats.history_bytes), (0, 0, 0));
+        assert_eq!(
+            (stats.topics, stats.history_frames, stats.history_bytes),
+            (0, 0, 0)
+        );
         assert_eq!(hub.subscribers("a"), 0);
     }
     assert_eq!(hub.stats().opened, 75);
@@ -381,7 +392,13 @@ fn connect_and_abort_leaves_nothing() {
     }
     assert!(selector.is_empty());
     assert_eq!(hub.stats().connections, 0);
-    assert_eq!(hub.topics("", 1000).iter().map(|row| row.readers).sum::<u64>(), 0);
+    assert_eq!(
+        hub.topics("", 1000)
+            .iter()
+            .map(|row| row.readers)
+            .sum::<u64>(),
+        0
+    );
     let mut ready = Vec::new();
     assert_eq!(selector.select(&mut ready), None);
     assert!(ready.is_empty());

@@ -190,19 +190,13 @@ impl Model {
         }
     }
 
-    fn publish(
-        &mut self,
-        topics: Vec<&'static str>,
-        size: usize,
-        key: Option<u8>,
-        id: Option<u8>,
-    ) {
+    fn publish(&mut self, topics: Vec<&'static str>, size: usize, key: Option<u8>, id: Option<u8>) {
         let data = "x".repeat(size);
         let id_text = id.map(|id| format!("custom {id}"));
         let key_text = key.map(|key| format!("key {key}"));
-        let seq =
-            self.world
-                .publish_as(&topics, &data, key_text.as_deref(), id_text.as_deref());
+        let seq = self
+            .world
+            .publish_as(&topics, &data, key_text.as_deref(), id_text.as_deref());
         let wire_id = id_text.unwrap_or_else(|| format!("{EPOCH:016x}-{seq}"));
         let len = encode::size(&Fields {
             data: Some(&data),
@@ -275,7 +269,12 @@ impl Model {
             .rev()
             .find(|said| said.id.is_some_and(|n| format!("custom {n}") == id));
         match custom {
-            Some(said) if said.topics.iter().any(|topic| self.retains(topic, said.seq)) => {
+            Some(said)
+                if said
+                    .topics
+                    .iter()
+                    .any(|topic| self.retains(topic, said.seq)) =>
+            {
                 assert_eq!(found, Some(said.seq), "the id of a retained event is known");
             }
             // A pattern's readers may still have to take it.
@@ -490,7 +489,11 @@ impl Model {
                 if events > count || size > bytes as u64 || old {
                     break;
                 }
-                assert!(self.retains(topic, said.seq), "{topic} dropped {}", said.seq);
+                assert!(
+                    self.retains(topic, said.seq),
+                    "{topic} dropped {}",
+                    said.seq
+                );
             }
         }
     }

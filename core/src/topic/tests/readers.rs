@@ -95,7 +95,12 @@ fn an_unknown_id_is_told_of_once() {
     let got = world.read_all(&mut cursor);
     assert_eq!(
         got,
-        [Got::Gap("unknown", 4), Got::Event(1), Got::Event(5), Got::Event(6)]
+        [
+            Got::Gap("unknown", 4),
+            Got::Event(1),
+            Got::Event(5),
+            Got::Event(6)
+        ]
     );
     let mut cursor = world.attach(&terms(&names, after(4)));
     assert_eq!(world.read_all(&mut cursor), events([5, 6]));
@@ -115,7 +120,12 @@ fn what_an_unknown_id_is_promised_and_then_lost_is_told() {
     world.publish_many("t", 3, "x");
     assert_eq!(
         world.read_all(&mut cursor),
-        [Got::Gap("expired", 3), Got::Event(4), Got::Event(5), Got::Event(6)]
+        [
+            Got::Gap("expired", 3),
+            Got::Event(4),
+            Got::Event(5),
+            Got::Event(6)
+        ]
     );
 }
 
@@ -132,7 +142,12 @@ fn what_an_earliest_reader_loses_on_its_way_is_told() {
     world.publish_many("t", 3, "x");
     assert_eq!(
         world.read_all(&mut cursor),
-        [Got::Gap("expired", 5), Got::Event(6), Got::Event(7), Got::Event(8)]
+        [
+            Got::Gap("expired", 5),
+            Got::Event(6),
+            Got::Event(7),
+            Got::Event(8)
+        ]
     );
 }
 
