@@ -1,5 +1,6 @@
 // Express, Connect, Koa and node:http: streams over a ServerResponse.
 import { ServerResponse } from 'node:http'
+import { constants } from 'node:http2'
 
 import { describe } from './data.js'
 import { invalid, report } from './errors.js'
@@ -115,8 +116,8 @@ class Exchange {
   }
 
   #serveHub(subscription, sink, options) {
-    let forget
-    options.onEnd = () => forget?.()
+    let forget = () => {}
+    options.onEnd = () => forget()
     try {
       this.#stream = new HubStream(subscription, sink, options, this.#position())
     } catch (error) {
@@ -124,14 +125,19 @@ class Exchange {
       return this.#answer(refusal(this.#req.headers.accept, options.refuse, subscription[INTERNAL].hub))
     }
     forget = watch(this.#stream, this.#req.socket?.server)
-    sink.head()
-    sink.carry(this.#stream)
-    return this.#stream.start()
+    try {
+      sink.head()
+      sink.carry(this.#stream)
+      return this.#stream.start()
+    } catch (error) {
+      this.#stream.leave('error')
+      throw error
+    }
   }
 
   #serveIterable(source, sink, options) {
-    let forget
-    options.onEnd = () => forget?.()
+    let forget = () => {}
+    options.onEnd = () => forget()
     options.abort = () => this.#controller?.abort()
     options.mark = options.once && this.#req.method === 'GET'
     this.#stream = new IterableStream(source, sink, options)
@@ -237,9 +243,10 @@ class Sink {
   end(last, leaving) {
     const res = this.#res
     const { socket } = this.#req
-    if (leaving && this.#req.httpVersionMajor < 2) {
+    if (leaving) {
       // An idle connection would hold up the server's end.
-      res.once('finish', () => socket?.destroySoon?.())
+      if (this.#req.httpVersionMajor < 2) res.once('finish', () => socket?.destroySoon?.())
+      else res.stream.session?.close()
     }
     if (last !== null) this.write(last)
     if (this.#socket?.writable) this.#socket.write(LAST_CHUNK)
@@ -248,9 +255,15 @@ class Sink {
   }
 
   cut(last) {
-    if (last === null) return void this.#res.destroy()
-    this.#res.write(this.#socket === undefined ? last.bytes : last.chunk, () => this.#res.destroy())
-    this.#mustEnd()
+    if (last === null) return this.#destroy()
+    this.#res.write(this.#socket === undefined ? last.bytes : last.chunk, () => this.#destroy())
+    return this.#mustEnd()
+  }
+
+  // HTTP/2 would take a mere destroy() for a proper end.
+  #destroy() {
+    if (this.#req.httpVersionMajor < 2) this.#res.destroy()
+    else this.#res.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
 
   /** A client that does not take even the end is not waited for. */

@@ -1,4 +1,6 @@
 // The hub: topics by name, publishing, subscriptions, and the life of all streams.
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import * as native from './native.js'
 import { describe, toText } from './data.js'
 import { fromNative, invalid, report } from './errors.js'
@@ -185,7 +187,6 @@ export class Hub {
   close() {
     this.#native.close()
     if (named.get(this.#name) === this) named.delete(this.#name)
-    this.#internal.closed = true
     // Subscriptions that wait learn of it now, also where the event loop is about to end.
     this.#loop?.run()
   }
@@ -222,7 +223,6 @@ const missing = () => {
 class Internal {
   native
   stringify
-  closed = false
   #getLoop
   #listeners
 
@@ -231,6 +231,10 @@ class Internal {
     this.stringify = stringify
     this.#getLoop = getLoop
     this.#listeners = listeners
+  }
+
+  get closed() {
+    return this.native.isClosed()
   }
 
   get loop() {
@@ -249,7 +253,7 @@ class Internal {
     // What is cut at the deadline is found by the next look at the streams.
     const deadline = performance.now() + timeout + 1500
     while (this.native.stats().connections > 0 && performance.now() < deadline) {
-      await new Promise(resolve => setTimeout(resolve, 10))
+      await sleep(10)
     }
   }
 }

@@ -120,7 +120,11 @@ export class IterableStream {
     this.#events += 1
     this.#write(payload)
     this.#beat?.refresh()
-    while (this.#blocked && !this.#done) await new Promise(resolve => (this.#wake = resolve))
+    while (this.#blocked && !this.#done) {
+      await new Promise(resolve => {
+        this.#wake = resolve
+      })
+    }
   }
 
   #head() {

@@ -24,7 +24,7 @@ let stopping = false
 export const isClosing = server =>
   stopping || (server !== undefined && seenListening.has(server) && !server.listening)
 
-/** Notes a stream: an object with `drain()`, `cut(reason)` and `hub`. Returns how to forget it. */
+/** Notes a stream: an object with `drain()`, `cut(reason)` and, where there is one, `hub`. Returns how to forget it. */
 export function watch(stream, server) {
   if (server?.listening) seenListening.add(server)
   let streams = servers.get(server)
@@ -80,7 +80,10 @@ function onSignal(signal) {
     return
   }
   stopping = true
-  for (const streams of servers.values()) end(streams)
+  // Nothing but the end can follow, so hubs are drained as a whole and say that they are not ready.
+  const all = [...servers.values()].flatMap(streams => [...streams])
+  for (const hub of new Set(all.map(stream => stream.hub))) hub?.native.drain(TIMEOUT, SPREAD)
+  end(new Set(all.filter(stream => stream.hub === undefined)))
   const deadline = performance.now() + TIMEOUT + 500
   const wait = setInterval(() => {
     if (servers.size > 0 && performance.now() < deadline) return

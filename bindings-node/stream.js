@@ -13,7 +13,6 @@ import { INTERNAL } from './subscription.js'
 
 export class HubStream {
   #hub
-  #subscription
   #sink
   #options
   #place = undefined
@@ -29,7 +28,6 @@ export class HubStream {
   constructor(subscription, sink, options, resume) {
     const { hub, native, topics, resumes } = subscription[INTERNAL]
     this.#hub = hub
-    this.#subscription = native
     this.#sink = sink
     this.#options = { ...options, topics }
     const fresh = resume === undefined && !resumes
@@ -59,6 +57,11 @@ export class HubStream {
 
   get done() {
     return this.#done
+  }
+
+  /** The hub's internals. */
+  get hub() {
+    return this.#hub
   }
 
   /** Sends the opening block and whatever is owed. */
@@ -115,8 +118,8 @@ export class HubStream {
   }
 
   /** The client has left. */
-  leave() {
-    if (!this.#done) this.#close('client')
+  leave(reason = 'client') {
+    if (!this.#done) this.#close(reason)
   }
 
   /** Ends once everything is sent: the server of this stream is closing. */
@@ -145,10 +148,10 @@ export class HubStream {
         // The last one bears the position: whoever has it, has all.
         wire.push(encode({ ...defined({ data, event: type, retry, comment }), ...(i === events.length - 1 && { id }) }))
       })
-      if (events.length === 0) wire.push(encode({ id }))
+      if (events.length === 0 && this.#options.announcePosition) wire.push(encode({ id }))
       this.#held = false
       if (this.#done) return
-      this.#blocked = !this.#sink.write(new Payload(Buffer.concat(wire)))
+      if (wire.length > 0) this.#blocked = !this.#sink.write(new Payload(Buffer.concat(wire)))
     } catch (error) {
       this.#held = false
       report('a snapshot failed', error)

@@ -104,7 +104,7 @@ class Iterator {
   }
 
   next() {
-    return this.#reader.next()
+    return this.#reader.next(this)
   }
 
   return(value) {
@@ -131,13 +131,15 @@ class Reader {
   #done = false
   #failure = undefined
   #alive = undefined
+  // The iterator, while a call of next() waits: its caller may hold nothing but the promise.
+  #owner = undefined
 
   constructor(hub, subscription) {
     this.#hub = hub
     this.#subscription = subscription
   }
 
-  next() {
+  next(owner) {
     if (this.#at >= this.#events.length && !this.#done) this.#fill()
     if (this.#at < this.#events.length) {
       return Promise.resolve({ value: this.#events[this.#at++], done: false })
@@ -148,8 +150,11 @@ class Reader {
       return Promise.reject(failure)
     }
     if (this.#done) return Promise.resolve({ value: undefined, done: true })
+    this.#owner = owner
     this.#keepAlive(true)
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject })
+    })
   }
 
   #fill() {
@@ -200,6 +205,7 @@ class Reader {
         return
       }
     }
+    this.#owner = undefined
     this.#keepAlive(false)
   }
 

@@ -53,9 +53,9 @@ async function serve(app) {
   }
   const stop = async () => {
     if (!ours) return
-    const closed = new Promise(resolve => server.close(resolve))
+    server.close()
     server.closeAllConnections()
-    await closed
+    await once(server, 'close')
   }
   return { origin: `http://127.0.0.1:${server.address().port}`, request: fetch, stop }
 }

@@ -40,10 +40,10 @@ export function toResponse(request, source, options = {}) {
     return new Response(null, head(settings))
   }
   const sink = new Sink()
-  let forget
+  let forget = () => {}
   const streamOptions = {
     ...settings.forRequest(request),
-    onEnd: () => forget?.(),
+    onEnd: () => forget(),
     abort: () => controller.abort(),
     mark: settings.once && request.method === 'GET',
   }

@@ -27,7 +27,13 @@ pub(crate) fn encode(
     retry: Option<f64>,
     comment: Option<String>,
 ) -> Result<JsString<'_>> {
-    let fields = fields(&data, &event, &id, retry, &comment);
+    let fields = fields(
+        data.as_deref(),
+        event.as_deref(),
+        id.as_deref(),
+        retry,
+        comment.as_deref(),
+    );
     let wire = ssehub::encode(&fields).map_err(to_js)?;
     if wire.is_ascii() {
         env.create_string_latin1(wire)
@@ -46,23 +52,29 @@ pub(crate) fn check(
     retry: Option<f64>,
     comment: Option<String>,
 ) -> Result<()> {
-    fields(&data, &event, &id, retry, &comment)
-        .check()
-        .map_err(to_js)
+    fields(
+        data.as_deref(),
+        event.as_deref(),
+        id.as_deref(),
+        retry,
+        comment.as_deref(),
+    )
+    .check()
+    .map_err(to_js)
 }
 
 pub(crate) fn fields<'a>(
-    data: &'a Option<String>,
-    event: &'a Option<String>,
-    id: &'a Option<String>,
+    data: Option<&'a str>,
+    event: Option<&'a str>,
+    id: Option<&'a str>,
     retry: Option<f64>,
-    comment: &'a Option<String>,
+    comment: Option<&'a str>,
 ) -> Fields<'a> {
     Fields {
-        data: data.as_deref(),
-        event: event.as_deref(),
-        id: id.as_deref(),
+        data,
+        event,
+        id,
         retry: retry.map(whole),
-        comment: comment.as_deref(),
+        comment,
     }
 }

@@ -48,7 +48,7 @@ impl Hub {
 
     /// Publishes one event. Returns its number; its id is the epoch, `-`, and the number.
     #[napi(catch_unwind)]
-    #[expect(
+    #[allow(
         clippy::too_many_arguments,
         clippy::cast_precision_loss,
         reason = "reading an object's properties costs more than arguments"
@@ -63,7 +63,13 @@ impl Hub {
         retry: Option<f64>,
         comment: Option<String>,
     ) -> Result<f64> {
-        let fields = fields(&data, &event, &id, retry, &comment);
+        let fields = fields(
+            data.as_deref(),
+            event.as_deref(),
+            id.as_deref(),
+            retry,
+            comment.as_deref(),
+        );
         let id = match &topics {
             Either::A(topic) => {
                 self.inner
@@ -168,19 +174,24 @@ impl Hub {
     }
 
     #[napi(catch_unwind)]
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    #[napi(catch_unwind)]
     pub fn last_event_id(&self) -> String {
         self.inner.last_event_id().to_string()
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53 - 1, twice")]
+    #[allow(clippy::cast_precision_loss, reason = "at most 2^53 - 1, twice")]
     pub fn jittered_retry(&self) -> f64 {
         self.inner.jittered_retry() as f64
     }
 
     /// What streams need to know of the settings, in milliseconds.
     #[napi(catch_unwind)]
-    #[expect(
+    #[allow(
         clippy::cast_precision_loss,
         reason = "times that somebody has written"
     )]
@@ -214,11 +225,11 @@ pub struct Farewell {
 impl Farewell {
     fn to_event(&self) -> Result<Event> {
         let fields = fields(
-            &self.data,
-            &self.event,
-            &self.id,
+            self.data.as_deref(),
+            self.event.as_deref(),
+            self.id.as_deref(),
             self.retry,
-            &self.comment,
+            self.comment.as_deref(),
         );
         Event::from_fields(&fields).map_err(to_js)
     }

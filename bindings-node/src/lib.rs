@@ -1,10 +1,10 @@
 //! The Node face of `ssehub`: it converts and calls. What users see is the JavaScript beside it.
 //!
 //! Every export says `catch_unwind`: a panic becomes an exception instead of the end of the process.
-#![expect(
-    clippy::needless_pass_by_value,
-    clippy::missing_errors_doc,
-    reason = "napi hands us owned values"
+#![expect(clippy::needless_pass_by_value, reason = "napi hands us owned values")]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "napi registers its exports in real builds only")
 )]
 
 mod error;
@@ -26,7 +26,11 @@ pub fn version() -> &'static str {
 
 /// Panics. The tests call it to prove that the process survives.
 #[napi(catch_unwind)]
-#[expect(clippy::panic, reason = "it is what the function is for")]
+#[allow(
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "it is what the function is for"
+)]
 pub fn panic_for_test() {
     panic!("asked for");
 }

@@ -11,7 +11,7 @@ use crate::event::whole;
 
 /// An incremental parser of `text/event-stream`. An external value with functions and no class: a method call of a
 /// class costs more than parsing a small event.
-pub struct Parser {
+pub(crate) struct Parser {
     parser: ssehub::Parser,
     packed: Packed,
 }
@@ -87,7 +87,7 @@ pub(crate) fn parser_last_event_id(parser: &External<Parser>) -> &str {
 
 /// The last reconnection time of the stream, in milliseconds.
 #[napi(catch_unwind)]
-#[expect(clippy::cast_precision_loss, reason = "at most 2^53 - 1")]
+#[allow(clippy::cast_precision_loss, reason = "at most 2^53 - 1")]
 pub(crate) fn parser_retry(parser: &External<Parser>) -> Option<f64> {
     parser.parser.retry().map(|retry| retry as f64)
 }
@@ -109,6 +109,7 @@ impl Packed {
     }
 
     /// Appends a text and its length. Returns `flag` where the text is a wide one.
+    #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
     fn text(&mut self, text: &str, flag: u8) -> u8 {
         let (mut length, flag) = if text.is_ascii() {
             self.narrow.extend_from_slice(text.as_bytes());
@@ -130,7 +131,8 @@ impl Packed {
         if self.records.is_empty() {
             return Ok(Either::A(Null));
         }
-        let position = self.narrow.len() as u32;
+        // A string of Node is shorter than 2^30 characters: what does not fit fails below.
+        let position = u32::try_from(self.narrow.len()).unwrap_or(u32::MAX);
         self.narrow.extend_from_slice(&self.records);
         self.narrow.extend_from_slice(&position.to_le_bytes());
         let narrow = env.create_string_latin1(&self.narrow)?;

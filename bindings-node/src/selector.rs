@@ -74,7 +74,7 @@ impl Selector {
             .add(&subscription, &settings.to_core())
             .map_err(to_js)?;
         // The lower half of a token is its place; it is free again only after `remove`.
-        let place = (token.to_bits() & 0xffff_ffff) as u32;
+        let place = place_of(token);
         let index = place as usize;
         if self.tokens.len() <= index {
             self.tokens.resize(index + 1, None);
@@ -85,7 +85,7 @@ impl Selector {
 
     /// What all waiting streams have to send.
     #[napi(catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a timer")]
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a timer")]
     pub fn select<'env>(&mut self, env: &'env Env) -> Result<Option<Ready<'env>>> {
         self.wait = self
             .inner
@@ -102,11 +102,7 @@ impl Selector {
 
     /// What these streams, which have written all they had, have to send now.
     #[napi(catch_unwind)]
-    pub fn poll<'env>(
-        &mut self,
-        env: &'env Env,
-        places: Vec<u32>,
-    ) -> Result<Option<Ready<'env>>> {
+    pub fn poll<'env>(&mut self, env: &'env Env, places: Vec<u32>) -> Result<Option<Ready<'env>>> {
         for place in places {
             if let Some(token) = self.token(place)
                 && let Some(delivery) = self.inner.poll(token)
@@ -157,18 +153,17 @@ impl Selector {
                 ),
             };
             if let Some((key, bytes)) = bytes {
-                let place = match known.get(&key) {
-                    Some(place) => *place,
-                    None => {
-                        payloads.push(BufferSlice::copy_from(env, bytes)?);
-                        let place = payloads.len() as u32;
-                        known.insert(key, place);
-                        place
-                    }
+                let place = if let Some(place) = known.get(&key) {
+                    *place
+                } else {
+                    payloads.push(BufferSlice::copy_from(env, bytes)?);
+                    let place = u32::try_from(payloads.len()).unwrap_or(u32::MAX);
+                    known.insert(key, place);
+                    place
                 };
                 code |= place << PAYLOAD_SHIFT;
             }
-            pairs.push((token.to_bits() & 0xffff_ffff) as u32);
+            pairs.push(place_of(token));
             pairs.push(code);
         }
         Ok(Some(Ready { pairs, payloads }))
@@ -180,9 +175,15 @@ fn address(bytes: &std::sync::Arc<[u8]>) -> (bool, u64) {
 }
 
 fn reason_code(reason: EndReason) -> u32 {
-    let place = EndReason::ALL
+    EndReason::ALL
         .iter()
-        .position(|known| *known == reason)
-        .unwrap_or(0);
-    (place as u32) << REASON_SHIFT
+        .zip(0..)
+        .find(|(known, _)| **known == reason)
+        .map_or(0, |(_, code): (_, u32)| code << REASON_SHIFT)
+}
+
+/// The lower half of a token.
+#[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
+fn place_of(token: Token) -> u32 {
+    token.to_bits() as u32
 }

@@ -351,7 +351,7 @@ impl Hub {
         }
     }
 
-    /// The same in the text format that Prometheus scrapes (OpenMetrics 1.0).
+    /// The same in the text format that Prometheus scrapes (`OpenMetrics` 1.0).
     pub fn metrics(&self) -> String {
         crate::metrics::text(&self.stats())
     }

@@ -28,7 +28,7 @@ export async function serving(app, use) {
   try {
     return await use(`http://127.0.0.1:${server.address().port}`, server)
   } finally {
-    const closed = new Promise(resolve => server.close(resolve))
+    const closed = new Promise(resolve => { server.close(resolve) })
     server.closeAllConnections()
     await closed
   }
@@ -64,7 +64,7 @@ export async function open(url, { method = 'GET', headers = {}, body = undefined
     },
     until(test, what = 'what was waited for') {
       if (test()) return Promise.resolve()
-      return within(5000, new Promise(resolve => waiting.add({ test, resolve })), `${what}; got ${text.slice(-400)}`)
+      return within(5000, new Promise(resolve => { waiting.add({ test, resolve }) }), `${what}; got ${text.slice(-400)}`)
     },
     async take(count) {
       await stream.until(() => events.length >= count, `${count} events`)
@@ -111,7 +111,7 @@ export async function eventually(test, what = 'a condition', milliseconds = 5000
   }
 }
 
-export const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds))
+export const sleep = milliseconds => new Promise(resolve => { setTimeout(resolve, milliseconds) })
 
 export const program = name => fileURLToPath(new URL(`programs/${name}`, import.meta.url))
 

@@ -206,7 +206,7 @@ for (const [name, make] of Object.entries(frameworks)) {
     const generator = async function* (_req, _res, { signal }) {
       try {
         yield 'x'
-        await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        await new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
       } finally {
         seen.finished = true
       }
@@ -231,7 +231,7 @@ for (const [name, make] of Object.entries(frameworks)) {
     let called = false
     const handler = async (_req, _res, { signal }) => {
       called = true
-      await new Promise(resolve => signal.addEventListener('abort', resolve))
+      await new Promise(resolve => { signal.addEventListener('abort', resolve) })
       aborted = true
       return hub.subscribe('t')
     }
@@ -300,7 +300,7 @@ test('the source runs in the context of the request', async () => {
 test('the head goes out before the first item, after a second', async () => {
   let go
   const handler = sse(async function* () {
-    await new Promise(resolve => (go = resolve))
+    await new Promise(resolve => { (go = resolve) })
     yield 'x'
   })
   await serving(handler, async url => {
@@ -342,7 +342,7 @@ test('options of one stream: status, headers, no position, ages', async () => {
   const onClose = info => reasons.push(info.reason)
   const forever = async function* (_req, _res, { signal }) {
     yield 'x'
-    await new Promise(resolve => signal.addEventListener('abort', resolve))
+    await new Promise(resolve => { signal.addEventListener('abort', resolve) })
   }
   const routes = {
     '/head': sse(() => hub.subscribe('t'), {

@@ -37,7 +37,7 @@ for (const [name, app] of Object.entries(apps)) {
     assert.equal(stream.lastEventId, hub.lastEventId)
     assert.equal(stream.retry, 3000)
     await stream[Symbol.asyncDispose]()
-    for (let i = 0; i < 100 && hub.stats().connections > 0; i += 1) await new Promise(resolve => setTimeout(resolve, 10))
+    for (let i = 0; i < 100 && hub.stats().connections > 0; i += 1) await new Promise(resolve => { setTimeout(resolve, 10) })
     assert.equal(hub.stats().connections, 0)
   })
 }

@@ -90,7 +90,7 @@ test('leaving while the source waits', async () => {
   const response = toResponse(get(), async function* ({ signal }) {
     try {
       yield 'x'
-      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      await new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
     } finally {
       finished = true
     }

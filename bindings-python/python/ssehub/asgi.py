@@ -34,6 +34,7 @@ from ssehub.http import (
     start,
 )
 from ssehub.options import milliseconds
+from ssehub.shutdown import shutdown
 from ssehub.source import in_thread
 from ssehub.subscription import Subscription
 
@@ -232,7 +233,7 @@ class SubscriptionStream(_Stream):
 
     def _attach(self) -> int:
         hub, options = self.hub, self.options
-        hub._watch_signals()
+        shutdown.watch(hub)
         last_event_id = _last_event_id(self.scope)
         self.token = self.host.add(
             start(self.source, options, last_event_id),
@@ -306,6 +307,7 @@ class IterableStream(_Stream):
     async def run(self) -> None:
         """Streams to the end of the source."""
         self._start_listening()
+        shutdown.enter(self)
         keeper = self.loop.create_task(self._keep_alive())
         iterator = self._items()
         try:
@@ -330,9 +332,14 @@ class IterableStream(_Stream):
             self.finished = True
             keeper.cancel()
             self._stop_listening()
+            shutdown.leave(self)
             close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
+
+    def end_soon(self, grace: float) -> None:
+        """The server is to stop: gives the source some seconds, then cuts the stream."""
+        self.loop.call_later(grace, self._leave)
 
     def _items(self) -> AsyncIterator[Any]:
         source = self.source

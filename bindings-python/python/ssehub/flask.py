@@ -133,6 +133,7 @@ class EventSourceResponse(Response):
     ) -> Iterable[bytes]:
         if IterableBody.is_finished(self.options, environ):
             self.status_code = 204
+            del self.headers["Content-Type"]
             self.response = []
             return self._send(environ, start_response)
         if has_request_context():

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ssehub import _ssehub
 from ssehub._ssehub import Event
 from ssehub.errors import ArgumentError
-from ssehub.lifespan import Lifespan, SignalWatch
 from ssehub.loops import LoopHost
 from ssehub.options import (
     History,
@@ -26,6 +25,7 @@ from ssehub.options import (
     milliseconds,
     whole,
 )
+from ssehub.shutdown import Lifespan
 from ssehub.stats import Published, Stats, StreamInfo, TopicStats
 from ssehub.subscription import Subscription
 
@@ -78,7 +78,6 @@ class Hub(_ssehub.Hub):
     _on_open: list[Callable[[StreamInfo], object]]
     _on_close: list[Callable[[StreamInfo], object]]
     _captures: list[list[Published]]
-    _signals: SignalWatch | None
 
     def __new__(
         cls,
@@ -129,7 +128,6 @@ class Hub(_ssehub.Hub):
         self._on_open = []
         self._on_close = []
         self._captures = []
-        self._signals = None
         return self
 
     # Publishing.
@@ -357,12 +355,6 @@ class Hub(_ssehub.Hub):
             host = LoopHost(self, loop)
             self._hosts.append(host)
             return host
-
-    def _watch_signals(self) -> None:
-        """Sees to it that streams end when the server is told to stop, where no lifespan has done so."""
-        if self._signals is None:
-            self._signals = SignalWatch(self)
-        self._signals.install()
 
     def _opened(self, key: str | None, topics: tuple[str, ...], position: str) -> None:
         """Tells everybody who wants to know of a stream that begins."""

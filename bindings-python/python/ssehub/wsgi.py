@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from ssehub._ssehub import End, Gap, Selector
+from ssehub.handoff.wsgi import is_stopping
 from ssehub.http import (
     ERROR_EVENT,
     FINISHED,
@@ -30,6 +31,7 @@ from ssehub.http import (
     start,
 )
 from ssehub.options import milliseconds
+from ssehub.shutdown import DRAIN_SPREAD, DRAIN_TIMEOUT, shutdown
 from ssehub.source import AHEAD, PATIENCE, pump, start_thread
 from ssehub.subscription import Subscription
 
@@ -88,8 +90,11 @@ class SubscriptionBody:
         self._options = options
         self._environ = environ
         self._signal = threading.Event()
+        # When to look whether the server goes on.
+        self._probe_at = 0.0
         self._reason = "client"
-        self._closed = False
+        # Nothing to free before there is a stream.
+        self._closed = True
         given = last_event_id(environ)
         self._selector = Selector(self._hub, self._signal.set)
         self._token = self._selector.add(
@@ -103,7 +108,8 @@ class SubscriptionBody:
             write_timeout=None,
             connection=True,
         )
-        self._hub._watch_signals()
+        self._closed = False
+        shutdown.watch(self._hub)
         self._hub._opened(options.key, source.topics, self._selector.position(self._token) or "")
         # Made here, and not when the body is read: if it fails, the framework may still answer with an error page.
         self._first = self._begin()
@@ -156,6 +162,11 @@ class SubscriptionBody:
             delivery = ready[0][1] if ready else self._selector.poll(self._token)
             if delivery is not None:
                 return delivery
+            if time.monotonic() >= self._probe_at:
+                self._probe_at = time.monotonic() + PROBE
+                if is_stopping() and self._hub.ready:
+                    self._hub.start_drain(DRAIN_TIMEOUT, DRAIN_SPREAD)
+                    continue
             if not self._signal.wait(
                 PROBE if delay is None else min(PROBE, delay)
             ) and client_has_left(self._environ):

@@ -40,6 +40,8 @@ pub struct Parser {
     // The standard's last event ID buffer: set by a line, in force from the next blank line on. Text, since ids of
     // many events in a row are read from it.
     id: String,
+    // Its bytes on the wire, which the size limit counts: decoded, malformed ones are more.
+    id_size: usize,
     // The standard's last event ID string.
     last_event_id: String,
     // Whether `id` and `last_event_id` may differ: spares a comparison per event.
@@ -95,6 +97,7 @@ impl Parser {
             data: Vec::new(),
             event: Vec::new(),
             id: String::new(),
+            id_size: 0,
             last_event_id: String::new(),
             id_changed: false,
             retry: None,
@@ -234,6 +237,7 @@ impl Parser {
             Field::Id if memchr(0, value).is_none() => {
                 self.id.clear();
                 self.id.push_str(&String::from_utf8_lossy(value));
+                self.id_size = value.len();
                 self.id_changed = true;
             }
             Field::Id => {}
@@ -307,7 +311,7 @@ impl Parser {
         let data = pending + self.data.len();
         let data = if joins { data } else { data.saturating_sub(1) };
         // An id of an earlier block is the stream's, not the event's.
-        let id = if self.id_changed { self.id.len() } else { 0 };
+        let id = if self.id_changed { self.id_size } else { 0 };
         if data + self.event.len() + id + value <= self.max_event_size {
             return Ok(());
         }

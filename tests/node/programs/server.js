@@ -9,7 +9,7 @@ const app = express()
 app.get('/events', sse(() => hub.subscribe('t')))
 app.get('/chat', sse(async function* () {
   yield 'x'
-  await new Promise(resolve => setTimeout(resolve, 300))
+  await new Promise(resolve => { setTimeout(resolve, 300) })
   yield 'y'
 }))
 app.get('/plain', (_req, res) => res.send('ok'))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ssehub::{EndReason, Event, EventId, Selector};
 
-use crate::common::{Client, connection, hub, publish, subscribe};
+use crate::common::{Client, connection, hub, publish, small_hub, subscribe};
 
 /// A selector whose thread sleeps until it is woken; not a moment longer than a lost wake-up would take to show.
 fn woken(hub: &ssehub::Hub) -> Selector {
@@ -23,7 +23,7 @@ fn a_selector_that_sleeps_until_it_is_woken_misses_nothing() {
     let hub = hub();
     thread::scope(|scope| {
         let ready = Arc::new(Barrier::new(PUBLISHERS + 2));
-        for consumer in 0..2 {
+        for _ in 0..2 {
             let (hub, ready) = (&hub, ready.clone());
             scope.spawn(move || {
                 let selector = woken(hub);
@@ -31,14 +31,15 @@ fn a_selector_that_sleeps_until_it_is_woken_misses_nothing() {
                 let mut clients: Vec<Client> = (0..3)
                     .map(|_| Client::on(&selector, &subscription, &connection()))
                     .collect();
-                clients.iter_mut().for_each(|client| drop(client.read()));
+                for client in &mut clients {
+                    client.read();
+                }
                 ready.wait();
                 let deadline = Instant::now() + Duration::from_secs(60);
                 let all = PUBLISHERS * EVENTS;
                 while clients.iter().any(|client| client.seen.len() < all) {
                     let mut deliveries = Vec::new();
-                    let wait = selector.select(&mut deliveries);
-                    assert!(wait.is_none() || !deliveries.is_empty() || consumer < 2);
+                    selector.select(&mut deliveries);
                     for (token, delivery) in deliveries {
                         let client = clients.iter_mut().find(|client| client.token == token);
                         let client = client.expect("one of ours");
@@ -82,7 +83,8 @@ fn assert_contiguous(client: &Client, first: u64) {
 
 #[test]
 fn readers_that_start_at_any_moment_have_no_hole_and_no_repeat() {
-    let hub = hub();
+    // Room for all, however long a thread has to wait between subscribing and reading.
+    let hub = small_hub(100_000);
     let done = AtomicBool::new(false);
     let joined = AtomicU64::new(0);
     thread::scope(|scope| {

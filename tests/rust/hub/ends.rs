@@ -197,13 +197,16 @@ fn a_stream_that_grows_old_in_a_drain_still_gets_its_farewell() {
     let hub = hub();
     let selector = hub.selector(|| {});
     let options = StreamOptions {
-        max_age: Some(1),
+        max_age: Some(400),
         ..connection()
     };
     let mut client = Client::on(&selector, &subscribe(&hub, &["t"]), &options);
+    client.read();
     hub.drain(LONG, Duration::ZERO, None);
-    std::thread::sleep(Duration::from_millis(10));
-    client.serve();
+    std::thread::sleep(Duration::from_millis(500));
+    let mut ready = Vec::new();
+    selector.select(&mut ready);
+    client.take(&ready[0].1);
     assert_eq!(client.ended, Some((EndReason::Drain, true)));
     assert!(client.retry().is_some());
 }

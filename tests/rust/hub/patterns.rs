@@ -1,6 +1,6 @@
 //! Patterns: only where they are asked for, and as complete as names.
 
-use ssehub::{Hub, SubscribeOptions, Topic};
+use ssehub::{History, Hub, HubOptions, SubscribeOptions, Topic};
 
 use crate::common::{Client, after, hub, pattern, publish, small_hub, subscribe, topics};
 
@@ -95,9 +95,11 @@ fn a_pattern_and_a_name_of_it_are_no_repeat() {
 
 #[test]
 fn a_pattern_keeps_no_topic_alive() {
-    let mut options = ssehub::HubOptions::default();
-    options.history = ssehub::History::NONE;
-    let hub = Hub::new(options).expect("valid");
+    let hub = Hub::new(HubOptions {
+        history: History::NONE,
+        ..HubOptions::default()
+    })
+    .expect("valid");
     let mut client = watch(&hub, "user.*", SubscribeOptions::default());
     for n in 0..100 {
         publish(&hub, &[&format!("user.{n}")], "x");

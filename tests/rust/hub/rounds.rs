@@ -108,7 +108,7 @@ impl Host {
             .collect();
         if !whole {
             let last = stream.client.seen.iter().filter(|s| s.event == "message");
-            let last = last.filter_map(|s| EventId::parse(&s.id)).last();
+            let last = last.rev().find_map(|s| EventId::parse(&s.id));
             owed.retain(|seq| last.is_some_and(|last| *seq <= last.seq));
         }
         let (mut told, mut owed) = (0, owed.into_iter().peekable());

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ssehub::{Delivery, EndReason, Event, Selector, Slow, StreamOptions, SubscribeOptions, Token};
+use ssehub::{
+    Delivery, EndReason, Event, History, Hub, HubOptions, Selector, Slow, StreamOptions,
+    SubscribeOptions, Token,
+};
 
 use crate::common::{Client, connection, hub, publish, small_hub, subscribe, topics};
 
@@ -335,10 +338,12 @@ fn what_is_known_of_a_stream_when_it_is_over() {
 
 #[test]
 fn counters_return_to_zero() {
-    let mut options = ssehub::HubOptions::default();
-    options.history = ssehub::History::NONE;
+    let mut options = HubOptions {
+        history: History::NONE,
+        ..HubOptions::default()
+    };
     options.limits.connections_per_key = Some(1000);
-    let hub = ssehub::Hub::new(options).expect("valid");
+    let hub = Hub::new(options).expect("valid");
     let subscription = subscribe(&hub, &["a", "b"]);
     for round in 0..3 {
         let selector = hub.selector(|| {});

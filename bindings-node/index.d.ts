@@ -1,0 +1,449 @@
+/**
+ * ssehub: one Server-Sent Events engine. Publish from any handler, stream to every client, resume without loss.
+ *
+ * ```js
+ * import express from 'express'
+ * import { Hub } from 'ssehub'
+ * import { sse } from 'ssehub/express'
+ *
+ * const hub = new Hub()
+ * const app = express()
+ * app.get('/events', sse(() => hub.subscribe('news')))
+ * app.post('/news', express.json(), (req, res) => {
+ *   hub.publish('news', req.body, { event: 'posted' })
+ *   res.sendStatus(202)
+ * })
+ * ```
+ */
+
+// ---- Events ------------------------------------------------------------------------------------
+
+/**
+ * What can be the data of an event. Text is text. A `Uint8Array` is UTF-8 text. Everything else is sent as its JSON,
+ * `null` as JSON `null`. What has no JSON raises a `TypeError`: `undefined`, functions, symbols, BigInt, NaN and
+ * infinities (wherever in the value they are), promises, bytes that are not UTF-8, lone surrogates.
+ */
+export type Data = string | Uint8Array | number | boolean | null | object
+
+/** The fields of an event. */
+export interface EventFields {
+  /** The payload. Without it, the block carries no data and clients dispatch nothing. */
+  data?: Data
+  /** The event type: one line, not beginning with `ssehub:`. Clients take an absent one for `message`. */
+  event?: string | null | undefined
+  /** The event id: one line without NUL. */
+  id?: string | null | undefined
+  /** The time after which clients reconnect, in whole milliseconds. */
+  retry?: number | null | undefined
+  /** A comment, of one or more lines, which clients ignore. */
+  comment?: string | null | undefined
+}
+
+/** An event on its way out: checked once, then frozen. Made by {@link event}. */
+export interface Event {
+  /** The payload, as text. */
+  readonly data: string | undefined
+  readonly event: string | undefined
+  readonly id: string | undefined
+  readonly retry: number | undefined
+  readonly comment: string | undefined
+}
+
+/**
+ * Makes an event, for `publish`, for snapshots, and for what iterables yield.
+ *
+ * @throws {TypeError} a field of a wrong type or form: what could inject another field is never repaired
+ * @throws {RangeError} a `retry` that is no whole number of milliseconds
+ */
+export function event(fields: EventFields | Event): Event
+
+/** The wire bytes of one event. Throws as {@link event} does. */
+export function encode(fields: EventFields | Event): Buffer
+
+/** An event as clients get it. */
+export interface ServerSentEvent {
+  /** The event type, `message` where the stream names none. */
+  event: string
+  /** The data, its lines joined by LF. */
+  data: string
+  /** The last event id of the stream when the event was dispatched, empty where there was none. */
+  id: string
+}
+
+// ---- Receiving ---------------------------------------------------------------------------------
+
+export interface ParserOptions {
+  /** The most bytes of one event; 16 MiB by default. */
+  maxEventSize?: number | undefined
+}
+
+/**
+ * An incremental parser of `text/event-stream`, exact to the WHATWG standard.
+ *
+ * ```js
+ * const parser = new Parser()
+ * for await (const chunk of socket) for (const { event, data } of parser.feed(chunk)) console.log(event, data)
+ * ```
+ */
+export class Parser {
+  constructor(options?: ParserOptions)
+  /**
+   * Takes the next bytes and returns the events that they complete.
+   *
+   * @throws {EventTooLargeError} an event over `maxEventSize`; its `events` are those completed before. Every later
+   * call throws, too.
+   */
+  feed(chunk: Uint8Array): ServerSentEvent[]
+  /** The last event id of the stream so far, ids of blocks without data included. */
+  get lastEventId(): string
+  /** The last reconnection time that the stream has set, in milliseconds. */
+  get retry(): number | null
+}
+
+/** What {@link events} can read. Bytes only: no text. */
+export type EventSourceInput =
+  | { readonly body: ByteStream | null; arrayBuffer(): Promise<ArrayBuffer> }
+  | ByteStream
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>
+  // An IncomingMessage, whose chunks are typed as anything.
+  | AsyncIterable<any>
+
+/** A ReadableStream of bytes, of whichever implementation. */
+export interface ByteStream {
+  getReader(): {
+    read(): Promise<{ done: boolean; value?: any }>
+    cancel(reason?: any): Promise<void>
+  }
+}
+
+/** The events of a source that is being read. */
+export interface EventReader extends AsyncIterableIterator<ServerSentEvent> {
+  next(): Promise<IteratorResult<ServerSentEvent, undefined>>
+  /** Gives the source up, also while it is waited for. */
+  return(value?: unknown): Promise<IteratorResult<ServerSentEvent, any>>
+  [Symbol.asyncIterator](): EventReader
+  /** The last event id so far. */
+  readonly lastEventId: string
+  /** The last reconnection time so far, in milliseconds. */
+  readonly retry: number | null
+}
+
+/**
+ * The events of a response that is already there: a `Response`, a `ReadableStream`, an `IncomingMessage`, or any
+ * iterable of bytes. Leaving the loop gives the source up. Status and content type are the caller's to check.
+ *
+ * ```js
+ * for await (const { event, data } of events(await fetch(url))) console.log(event, data)
+ * ```
+ */
+export function events(source: EventSourceInput, options?: ParserOptions): EventReader
+
+/** Bytes in, events out: `response.body.pipeThrough(new EventSourceStream())`. */
+export class EventSourceStream extends TransformStream<Uint8Array, ServerSentEvent> {
+  constructor(options?: ParserOptions)
+}
+
+// ---- The hub -----------------------------------------------------------------------------------
+
+/** How much of a topic may be replayed. Whichever limit is reached first counts. */
+export interface History {
+  /** The number of events; 1000 by default. 0: nothing is kept. */
+  count?: number | undefined
+  /** Their bytes; 1 MiB by default. */
+  bytes?: number | undefined
+  /** Their age, in seconds; 300 by default. `null`: no limit. */
+  age?: number | null | undefined
+}
+
+/**
+ * What happens to a stream that falls too far behind.
+ *
+ * - `disconnect`: it ends. The client comes back and resumes.
+ * - `skip`: a gap event, then the oldest events that are still there.
+ * - `conflate`: events that a newer one of the same topic and key has replaced are left out; if that does not help,
+ *   the stream ends.
+ */
+export type SlowPolicy = 'disconnect' | 'skip' | 'conflate'
+
+/** Bounds on what a hub may be asked for. */
+export interface Limits {
+  /** Streams at the same time; 100,000 by default. */
+  connections?: number | undefined
+  /** Streams at the same time with the same key; no limit by default. Over it the key's oldest stream is closed. */
+  connectionsPerKey?: number | undefined
+  /** Topics and patterns of one subscription; 1000 by default. */
+  topicsPerSubscription?: number | undefined
+  /** Bytes of one event on the wire; 256 KiB by default. */
+  eventSize?: number | undefined
+  /** Bytes of all histories together; 256 MiB by default. */
+  historyBytes?: number | undefined
+}
+
+export interface HubOptions {
+  /** A name, for your own use; see {@link Hub.get} for hubs that are found by it. */
+  name?: string | undefined
+  /** The history of topics that `topics` does not name. */
+  history?: History | undefined
+  /** Histories by topic name or pattern; the first that matches counts. */
+  topics?: Record<string, History> | undefined
+  /** The policy for slow readers; `disconnect` by default. */
+  slow?: SlowPolicy | undefined
+  /** The lag limit of a reader, in bytes; 1 MiB by default. */
+  maxLag?: number | undefined
+  /** The time after which clients reconnect, in milliseconds; 3000 by default. */
+  retry?: number | undefined
+  /** Seconds of silence after which a stream gets a comment; 15 by default. `null` or `false`: never. */
+  heartbeat?: number | null | false | undefined
+  limits?: Limits | undefined
+  /** Used instead of `JSON.stringify`. */
+  stringify?: ((value: any) => string) | undefined
+}
+
+export interface PublishOptions {
+  /** The event type. */
+  event?: string | null | undefined
+  /** An id of your own, instead of the hub's number: 1 to 128 characters of printable ASCII. */
+  id?: string | null | undefined
+  /** The time after which clients reconnect, in milliseconds. */
+  retry?: number | null | undefined
+  /** Makes the event replaceable: see the policy `conflate`. */
+  key?: string | null | undefined
+}
+
+/** Topics by pattern. Made by {@link pattern}. */
+export interface TopicPattern {
+  readonly pattern: string
+}
+
+/**
+ * Every topic whose name matches: tokens between dots, `*` for one token, `>` at the end for one or more. A plain
+ * string in `subscribe` is always an exact name, whatever characters it has.
+ */
+export function pattern(text: string): TopicPattern
+
+export interface SubscribeOptions {
+  /** Start after this event instead of now; `earliest`: at the oldest retained event. A client's own id goes before it. */
+  lastEventId?: string | null | undefined
+  /** What follows a gap event: all that is still retained, or live events only. */
+  onGap?: 'replay' | 'live' | undefined
+  /** Instead of the hub's. */
+  slow?: SlowPolicy | undefined
+  /** Instead of the hub's. */
+  maxLag?: number | undefined
+}
+
+/**
+ * A position over some topics. Give it to a response, or iterate it. Until it is read it holds nothing, so
+ * "subscribe, read the database, answer" loses nothing and leaks nothing.
+ */
+export class Subscription implements AsyncIterable<ServerSentEvent> {
+  private constructor()
+  /** The names and patterns that it reads. */
+  get topics(): string[]
+  /**
+   * Reads the events from its position on. Ends when the hub is closed; throws a {@link LaggedError} where the reader
+   * was too slow. Leaving the loop frees everything at once. Waiting for an event does not keep the main thread's
+   * process alive.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<ServerSentEvent>
+}
+
+/** Why a stream ended. `finished`: its iterable did. */
+export type CloseReason =
+  | 'client'
+  | 'slow'
+  | 'drain'
+  | 'kick'
+  | 'expired'
+  | 'max_age'
+  | 'error'
+  | 'finished'
+
+/** A stream that has begun. */
+export interface OpenInfo {
+  /** Whose it is. */
+  key: string | undefined
+  topics: string[]
+  mode: 'in-loop'
+  /** Where it begins. */
+  lastEventId: string
+}
+
+/** A stream that has ended. */
+export interface CloseInfo extends OpenInfo {
+  reason: CloseReason
+  /** How long it lasted, in seconds. */
+  duration: number
+  /** Events handed to it. */
+  events: number
+  /** Their bytes. */
+  bytes: number
+  /** Its position. */
+  lastEventId: string
+}
+
+export interface Stats {
+  /** Streams to clients, now. */
+  connections: number
+  /** Subscriptions that are read in code, now. */
+  subscriptions: number
+  /** Topics with history or readers, now. */
+  topics: number
+  /** Vanished topics that are remembered by name, now. */
+  tombstones: number
+  /** Events in histories, now; one of several topics counts once. */
+  historyFrames: number
+  historyBytes: number
+  /** Events published. */
+  published: number
+  publishedBytes: number
+  /** Events handed to readers. */
+  delivered: number
+  deliveredBytes: number
+  /** Events left out, since a newer one stood in for them. */
+  conflated: number
+  /** Gap events told. */
+  gaps: Record<'expired' | 'unknown' | 'lagged', number>
+  /** Streams opened, refused, and closed by reason. */
+  opened: number
+  refused: number
+  closed: Record<Exclude<CloseReason, 'finished'>, number>
+}
+
+export interface TopicStats {
+  name: string
+  /** Readers attached to it by name. */
+  readers: number
+  /** Events that it retains, and their bytes. */
+  frames: number
+  bytes: number
+  /** The id of its newest event. */
+  lastEventId: string
+}
+
+export interface DisconnectOptions {
+  /** Streams of this key. */
+  key?: string | null | undefined
+  /** Streams that read this topic. With `key`: those that are both. */
+  topic?: string | null | undefined
+  /** A farewell: an event, its fields, or text. */
+  event?: Event | EventFields | string | undefined
+}
+
+export interface DrainOptions {
+  /** Seconds after which what is left is cut; 10 by default. */
+  timeout?: number | undefined
+  /** Seconds over which the ends are spread, fewer where there are few streams; 5 by default. */
+  spread?: number | undefined
+  /** A farewell: an event, its fields, or text. */
+  event?: Event | EventFields | string | undefined
+}
+
+/** Topics by name, one sequence over all of them, and the streams that read them. */
+export class Hub implements AsyncDisposable {
+  /**
+   * A hub in memory.
+   *
+   * @param url where it is shared. This version has no backplanes and takes none.
+   */
+  constructor(url?: null, options?: HubOptions)
+  constructor(options: HubOptions)
+
+  /**
+   * The hub of this name: one per process, also for worker threads, and for modules that a bundler evaluates twice.
+   * The first call decides on the options.
+   */
+  static get(name: string, options?: Omit<HubOptions, 'name'>): Hub
+
+  get name(): string | undefined
+  /** Whether the hub takes new streams. */
+  get ready(): boolean
+  /** The id of the newest event. */
+  get lastEventId(): string
+
+  /**
+   * Publishes one event to one topic or several. It has one id, and a reader of several of them gets it once. Never
+   * waits for a client.
+   *
+   * @throws {TypeError} bad topics, data without JSON, an id of a wrong form
+   * @throws {EventTooLargeError} an event over `limits.eventSize`
+   * @throws {ClosedError} after `close()`
+   */
+  publish(topic: string | readonly string[], data: Data | Event, options?: PublishOptions): void
+  /** The same; resolves with the event's id once the event is in the log. */
+  publishAsync(topic: string | readonly string[], data: Data | Event, options?: PublishOptions): Promise<string>
+  /** Waits until everything published is in the log. */
+  flush(): Promise<void>
+
+  /**
+   * Subscribes to topics: exact names, or `pattern(...)`. The position is the newest event now.
+   *
+   * @throws {LimitError} more topics than `limits.topicsPerSubscription`
+   */
+  subscribe(...topics: [string | TopicPattern, ...(string | TopicPattern)[]]): Subscription
+  subscribe(...args: [string | TopicPattern, ...(string | TopicPattern)[], SubscribeOptions]): Subscription
+
+  /** Ends streams at their next event boundary: after a logout, say. Returns how many. */
+  disconnect(which: DisconnectOptions): number
+  /** Readers of a topic now, those of matching patterns included. */
+  subscribers(topic: string): number
+  /** What the hub holds and has counted. */
+  stats(): Stats
+  /** The same in the text format of Prometheus. */
+  metrics(): string
+  /** Topics by name; at most 100 unless said otherwise. */
+  topics(options?: { prefix?: string | undefined; limit?: number | undefined }): TopicStats[]
+
+  /** Tells of each stream that begins, and exactly once of its end. What a listener throws is reported as a warning. */
+  on(name: 'open', listener: (info: OpenInfo) => unknown): this
+  on(name: 'close', listener: (info: CloseInfo) => unknown): this
+  off(name: 'open', listener: (info: OpenInfo) => unknown): this
+  off(name: 'close', listener: (info: CloseInfo) => unknown): this
+
+  /**
+   * Refuses new streams and ends all others: each takes what was published before, then a farewell, and a time to
+   * come back. Streams end by themselves when their server closes and on SIGTERM and SIGINT; this is for other ends.
+   */
+  drain(options?: DrainOptions): Promise<void>
+  /** Ends all streams and subscriptions at once and takes no further calls. */
+  close(): void
+  /** Drains, then closes. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+// ---- Errors ------------------------------------------------------------------------------------
+
+/** The root of what goes wrong in the engine. Bad arguments are `TypeError` and `RangeError`. */
+export class SSEHubError extends Error {
+  constructor(message: string, code?: string, options?: { cause?: unknown })
+  /** `ERR_SSEHUB_...`: what to compare. */
+  code: string
+}
+
+/** An event over the size limit of the hub or of the parser. */
+export class EventTooLargeError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+  /** From the parser: the events of the same chunk that were complete before. */
+  events?: ServerSentEvent[]
+}
+
+/** A limit is reached: on streams, or on topics of a subscription. */
+export class LimitError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+}
+
+/** The hub is ending its streams and takes no new ones. */
+export class DrainingError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+}
+
+/** The hub is closed. */
+export class ClosedError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+}
+
+/** A subscription that was read too slowly. */
+export class LaggedError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+}

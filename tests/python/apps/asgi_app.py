@@ -1,0 +1,81 @@
+"""What the server tests run: `app` has the hub's lifespan, `bare` has none."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ssehub import History, Hub
+from ssehub.starlette import EventSourceResponse
+
+hub = Hub(
+    retry=1000,
+    max_lag=int(os.environ.get("MAX_LAG", 1 << 20)),
+    history=History(count=100_000, bytes=int(os.environ.get("HISTORY_BYTES", 1 << 20))),
+)
+sources = {"open": 0, "ended": 0}
+
+
+async def events(request: Request) -> Response:
+    return EventSourceResponse(hub.subscribe("t"), key=request.query_params.get("key"))
+
+
+async def chat(request: Request) -> Response:
+    async def tokens() -> AsyncIterator[str]:
+        sources["open"] += 1
+        try:
+            yield "hello"
+            if "fail" in request.query_params:
+                raise ZeroDivisionError("secret")
+            if "end" not in request.query_params:
+                await asyncio.Event().wait()
+        finally:
+            sources["ended"] += 1
+
+    return EventSourceResponse(tokens())
+
+
+async def publish(request: Request) -> Response:
+    return Response(hub.publish_wait("t", (await request.body()).decode()))
+
+
+async def stats(request: Request) -> Response:
+    return JSONResponse({**dataclasses.asdict(hub.stats()), "sources": sources, "pid": os.getpid()})
+
+
+async def load(request: Request) -> Response:
+    """Publishes count events of so many bytes, no faster than so many per second."""
+    query = request.query_params
+    count, size, pace = int(query["count"]), int(query["size"]), int(query["pace"])
+    asyncio.get_running_loop().create_task(_load(count, size, pace))
+    return Response("begun")
+
+
+async def _load(count: int, size: int, pace: int) -> None:
+    burst = max(pace // 50, 1)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    for n in range(0, count, burst):
+        for m in range(n, min(n + burst, count)):
+            hub.publish("t", f"{m} ".ljust(size, "x"))
+        await asyncio.sleep(max(begin + (n + burst) / pace - loop.time(), 0))
+
+
+routes = [
+    Route("/", lambda request: Response("ok")),
+    Route("/events", events),
+    Route("/chat", chat, methods=["GET", "POST"]),
+    Route("/publish", publish, methods=["POST"]),
+    Route("/stats", stats),
+    Route("/load", load, methods=["POST"]),
+]
+app: Any = Starlette(routes=routes, lifespan=hub.lifespan)
+bare: Any = Starlette(routes=routes)
