@@ -131,8 +131,6 @@ class Reader {
   #done = false
   #failure = undefined
   #alive = undefined
-  // The iterator, while a call of next() waits: its caller may hold nothing but the promise.
-  #owner = undefined
 
   constructor(hub, subscription) {
     this.#hub = hub
@@ -150,10 +148,10 @@ class Reader {
       return Promise.reject(failure)
     }
     if (this.#done) return Promise.resolve({ value: undefined, done: true })
-    this.#owner = owner
     this.#keepAlive(true)
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject })
+      // With the iterator: whoever waits may hold nothing but the promise.
+      this.#waiting.push({ resolve, reject, owner })
     })
   }
 
@@ -205,7 +203,6 @@ class Reader {
         return
       }
     }
-    this.#owner = undefined
     this.#keepAlive(false)
   }
 

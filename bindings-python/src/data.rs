@@ -11,7 +11,9 @@ use crate::error::{argument, wrong_type};
 fn default_dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     DUMPS
-        .get_or_try_init(py, || Ok(py.import("ssehub._json")?.getattr("dumps")?.unbind()))
+        .get_or_try_init(py, || {
+            Ok(py.import("ssehub._json")?.getattr("dumps")?.unbind())
+        })
         .map(|dumps| dumps.bind(py))
 }
 
@@ -70,13 +72,19 @@ pub(crate) fn utf8(text: &Bound<'_, PyString>, what: &str) -> PyResult<PyBackedS
 }
 
 /// An optional text field: `str` or nothing.
-pub(crate) fn optional(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<Option<PyBackedStr>> {
+pub(crate) fn optional(
+    value: Option<&Bound<'_, PyAny>>,
+    what: &str,
+) -> PyResult<Option<PyBackedStr>> {
     let Some(value) = value.filter(|value| !value.is_none()) else {
         return Ok(None);
     };
     match value.cast::<PyString>() {
         Ok(text) => utf8(text, what).map(Some),
-        Err(_) => Err(wrong_type(format!("{what} must be str or None, not {}", value.get_type().name()?))),
+        Err(_) => Err(wrong_type(format!(
+            "{what} must be str or None, not {}",
+            value.get_type().name()?
+        ))),
     }
 }
 
@@ -106,7 +114,10 @@ pub(crate) fn bytes(value: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
         return Ok(bytes.clone().into());
     }
     if value.is_instance_of::<PyString>() || value.is_instance_of::<PyInt>() {
-        return Err(wrong_type(format!("expected bytes, not {}", value.get_type().name()?)));
+        return Err(wrong_type(format!(
+            "expected bytes, not {}",
+            value.get_type().name()?
+        )));
     }
     // `bytes(value)` takes everything with a buffer; the buffer itself is not in the stable ABI of Python 3.10.
     let copy = value.py().get_type::<PyBytes>().call1((value,))?;

@@ -45,7 +45,10 @@ impl PyEvent {
         then: impl FnOnce(&Fields<'_>) -> PyResult<T>,
     ) -> PyResult<T> {
         let get = |field: &Option<Py<PyString>>, what| {
-            field.as_ref().map(|text| data::utf8(text.bind(py), what)).transpose()
+            field
+                .as_ref()
+                .map(|text| data::utf8(text.bind(py), what))
+                .transpose()
         };
         let (data, event) = (get(&self.data, "data")?, get(&self.event, "event")?);
         let (id, comment) = (get(&self.id, "id")?, get(&self.comment, "comment")?);
@@ -81,13 +84,14 @@ impl PyEvent {
         retry: Option<&Bound<'_, PyAny>>,
         comment: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let text = |value: Option<&Bound<'_, PyAny>>, what: &str| -> PyResult<Option<Py<PyString>>> {
-            data::optional(value, what)?;
-            value
-                .filter(|value| !value.is_none())
-                .map(|value| Ok(data::plain(value.cast::<PyString>()?)?.unbind()))
-                .transpose()
-        };
+        let text =
+            |value: Option<&Bound<'_, PyAny>>, what: &str| -> PyResult<Option<Py<PyString>>> {
+                data::optional(value, what)?;
+                value
+                    .filter(|value| !value.is_none())
+                    .map(|value| Ok(data::plain(value.cast::<PyString>()?)?.unbind()))
+                    .transpose()
+            };
         let data = match data {
             Some(value) if !value.is_none() => Some(data::text(value, None)?.unbind()),
             _ => None,
@@ -150,11 +154,17 @@ impl PyEvent {
 
     /// The data, decoded from JSON. With a type, validated by pydantic: `event.json(Item)`.
     #[pyo3(signature = (r#type=None, /))]
-    fn json<'py>(&self, py: Python<'py>, r#type: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn json<'py>(
+        &self,
+        py: Python<'py>,
+        r#type: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(data) = &self.data else {
             return Err(argument(py, "the event has no data to decode"));
         };
-        py.import("ssehub._json")?.getattr("loads")?.call1((data, r#type))
+        py.import("ssehub._json")?
+            .getattr("loads")?
+            .call1((data, r#type))
     }
 
     fn __richcmp__(&self, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
@@ -163,7 +173,11 @@ impl PyEvent {
             return Ok(py.NotImplemented());
         };
         let equal = self.fields(py)?.eq(other.get().fields(py)?)?;
-        Ok((equal == matches!(op, CompareOp::Eq)).into_pyobject(py)?.to_owned().into_any().unbind())
+        Ok((equal == matches!(op, CompareOp::Eq))
+            .into_pyobject(py)?
+            .to_owned()
+            .into_any()
+            .unbind())
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
@@ -172,11 +186,7 @@ impl PyEvent {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let mut parts = Vec::new();
-        for (name, text) in [
-            ("", &self.data),
-            ("event=", &self.event),
-            ("id=", &self.id),
-        ] {
+        for (name, text) in [("", &self.data), ("event=", &self.event), ("id=", &self.id)] {
             if let Some(text) = text {
                 parts.push(format!("{name}{}", text.bind(py).repr()?));
             }
@@ -190,7 +200,9 @@ impl PyEvent {
         Ok(format!("Event({})", parts.join(", ")))
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let restore = py.import("ssehub._json")?.getattr("restore_event")?;
         Ok((restore, slf.get().fields(py)?))
@@ -212,7 +224,9 @@ pub(crate) fn encode<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     if let Some(whole) = data.and_then(|data| data.cast::<PyEvent>().ok()) {
         if event.is_some() || id.is_some() || retry.is_some() || comment.is_some() {
-            return Err(wrong_type("an Event has all its fields: give it alone, or give the fields"));
+            return Err(wrong_type(
+                "an Event has all its fields: give it alone, or give the fields",
+            ));
         }
         return whole.get().encode(py);
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use ssehub::{Event, Fields, History, Hub, HubOptions, Limits, OnGap, Slow, Start, SubscribeOptions, Topic};
+use ssehub::{
+    Event, Fields, History, Hub, HubOptions, Limits, OnGap, Slow, Start, SubscribeOptions, Topic,
+};
 
 use crate::data;
 use crate::error::{OrRaise, argument, wrong_type};
@@ -45,7 +47,10 @@ impl PyHub {
     /// All arguments by keyword, as plain values; times in milliseconds.
     #[new]
     #[pyo3(signature = (*, history, topics, slow, max_lag, retry, heartbeat, write_timeout, limits, dumps))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one caller, hub.py")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keyword arguments of one caller, hub.py"
+    )]
     fn new(
         py: Python<'_>,
         history: PlainHistory,
@@ -66,7 +71,10 @@ impl PyHub {
         };
         let options = HubOptions {
             history: to_history(history),
-            topics: topics.into_iter().map(|(name, history)| (name, to_history(history))).collect(),
+            topics: topics
+                .into_iter()
+                .map(|(name, history)| (name, to_history(history)))
+                .collect(),
             slow: to_slow(py, slow)?,
             max_lag,
             retry,
@@ -105,7 +113,8 @@ impl PyHub {
         retry: Option<&Bound<'_, PyAny>>,
         key: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        self.publish_any(py, topic, data, event, id, retry, key).map(|id| id.to_string())
+        self.publish_any(py, topic, data, event, id, retry, key)
+            .map(|id| id.to_string())
     }
 
     /// Publishes one event to one topic or to several. Callable from any thread, task, sync or async code; never waits
@@ -129,7 +138,8 @@ impl PyHub {
         retry: Option<&Bound<'_, PyAny>>,
         key: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.publish_any(py, topic, data, event, id, retry, key).map(|_| ())
+        self.publish_any(py, topic, data, event, id, retry, key)
+            .map(|_| ())
     }
 
     /// (names and patterns, where a pattern is marked True), how to start, and the policies.
@@ -145,7 +155,13 @@ impl PyHub {
     ) -> PyResult<PySubscription> {
         let topics: Vec<Topic> = topics
             .into_iter()
-            .map(|(name, is_pattern)| if is_pattern { Topic::Pattern(name) } else { Topic::Name(name) })
+            .map(|(name, is_pattern)| {
+                if is_pattern {
+                    Topic::Pattern(name)
+                } else {
+                    Topic::Name(name)
+                }
+            })
             .collect();
         let options = SubscribeOptions {
             start: match last_event_id {
@@ -156,13 +172,20 @@ impl PyHub {
             on_gap: match on_gap {
                 "replay" => OnGap::Replay,
                 "live" => OnGap::Live,
-                other => return Err(argument(py, format!("on_gap is \"replay\" or \"live\", not {other:?}"))),
+                other => {
+                    return Err(argument(
+                        py,
+                        format!("on_gap is \"replay\" or \"live\", not {other:?}"),
+                    ));
+                }
             },
             slow: slow.map(|slow| to_slow(py, slow)).transpose()?,
             max_lag,
         };
         let subscription = self.hub(py)?.subscribe(&topics, options).or_raise(py)?;
-        Ok(PySubscription { inner: subscription })
+        Ok(PySubscription {
+            inner: subscription,
+        })
     }
 
     #[pyo3(signature = (*, key, topic, event))]
@@ -174,7 +197,9 @@ impl PyHub {
         event: Option<&Bound<'_, PyEvent>>,
     ) -> PyResult<usize> {
         let event = owned_event(py, event)?;
-        self.hub(py)?.disconnect(key, topic, event.as_ref()).or_raise(py)
+        self.hub(py)?
+            .disconnect(key, topic, event.as_ref())
+            .or_raise(py)
     }
 
     /// How many readers a topic has now, those of matching patterns included.
@@ -244,19 +269,40 @@ impl PyHub {
         Ok(self.hub(py)?.metrics())
     }
 
-    fn _topics<'py>(&self, py: Python<'py>, prefix: &str, limit: usize) -> PyResult<Bound<'py, PyList>> {
+    fn _topics<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: &str,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
         let rows = self.hub(py)?.topics(prefix, limit);
         PyList::new(
             py,
-            rows.into_iter()
-                .map(|row| (row.name, row.readers, row.frames, row.bytes, row.last_event_id)),
+            rows.into_iter().map(|row| {
+                (
+                    row.name,
+                    row.readers,
+                    row.frames,
+                    row.bytes,
+                    row.last_event_id,
+                )
+            }),
         )
     }
 
     #[pyo3(signature = (timeout, spread, event))]
-    fn _drain(&self, py: Python<'_>, timeout: f64, spread: f64, event: Option<&Bound<'_, PyEvent>>) -> PyResult<()> {
+    fn _drain(
+        &self,
+        py: Python<'_>,
+        timeout: f64,
+        spread: f64,
+        event: Option<&Bound<'_, PyEvent>>,
+    ) -> PyResult<()> {
         let event = owned_event(py, event)?;
-        let (timeout, spread) = (seconds(py, "timeout", timeout)?, seconds(py, "spread", spread)?);
+        let (timeout, spread) = (
+            seconds(py, "timeout", timeout)?,
+            seconds(py, "spread", spread)?,
+        );
         let hub = self.hub(py)?;
         py.detach(|| hub.drain(timeout, spread, event.as_ref()));
         Ok(())
@@ -280,7 +326,11 @@ impl PyHub {
 
     /// Forgets everything, as a new process would.
     fn _reset(&self) {
-        let hub = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let hub = self
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some((owner, hub)) = hub {
             if owner == std::process::id() {
                 hub.close();
@@ -312,11 +362,13 @@ impl PyHub {
         let hub = self.hub(py)?;
         if let Ok(whole) = value.cast::<PyEvent>() {
             if event.is_some() || id.is_some() || retry.is_some() {
-                return Err(wrong_type("an Event has all its fields: give it alone, or give the fields"));
+                return Err(wrong_type(
+                    "an Event has all its fields: give it alone, or give the fields",
+                ));
             }
-            return whole
-                .get()
-                .with_fields(py, |fields| publish(&hub, py, topic, fields, key.as_deref()));
+            return whole.get().with_fields(py, |fields| {
+                publish(&hub, py, topic, fields, key.as_deref())
+            });
         }
         let text = data::text(value, self.dumps.as_ref())?;
         let text = data::utf8(&text, "data")?;
@@ -344,9 +396,14 @@ fn publish(
         return hub.publish_fields(&[&name], fields, key).or_raise(py);
     }
     let names = if let Ok(list) = topic.cast::<PyList>() {
-        list.iter().map(|name| name_of(&name)).collect::<PyResult<Vec<_>>>()?
+        list.iter()
+            .map(|name| name_of(&name))
+            .collect::<PyResult<Vec<_>>>()?
     } else if let Ok(tuple) = topic.cast::<PyTuple>() {
-        tuple.iter().map(|name| name_of(&name)).collect::<PyResult<Vec<_>>>()?
+        tuple
+            .iter()
+            .map(|name| name_of(&name))
+            .collect::<PyResult<Vec<_>>>()?
     } else {
         return Err(wrong_type(format!(
             "topic must be str, or a list or tuple of str, not {}",
@@ -360,13 +417,20 @@ fn publish(
 fn name_of(name: &Bound<'_, PyAny>) -> PyResult<pyo3::pybacked::PyBackedStr> {
     match name.cast::<PyString>() {
         Ok(name) => data::utf8(name, "topic"),
-        Err(_) => Err(wrong_type(format!("a topic must be str, not {}", name.get_type().name()?))),
+        Err(_) => Err(wrong_type(format!(
+            "a topic must be str, not {}",
+            name.get_type().name()?
+        ))),
     }
 }
 
 fn owned_event(py: Python<'_>, event: Option<&Bound<'_, PyEvent>>) -> PyResult<Option<Event>> {
     event
-        .map(|event| event.get().with_fields(py, |fields| Event::from_fields(fields).or_raise(py)))
+        .map(|event| {
+            event
+                .get()
+                .with_fields(py, |fields| Event::from_fields(fields).or_raise(py))
+        })
         .transpose()
 }
 

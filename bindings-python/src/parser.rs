@@ -57,13 +57,20 @@ impl PyParser {
     }
 
     /// The events that these bytes complete. Any bytes-like object will do.
-    fn feed<'py>(&self, py: Python<'py>, chunk: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    fn feed<'py>(
+        &self,
+        py: Python<'py>,
+        chunk: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let chunk = data::bytes(chunk)?;
         let events = PyList::empty(py);
         let mut inner = self.lock();
         let inner = &mut *inner;
         if inner.closed {
-            return Err(argument(py, "the parser is closed: a new stream needs a new parser"));
+            return Err(argument(
+                py,
+                "the parser is closed: a new stream needs a new parser",
+            ));
         }
         let (event, id) = (&mut inner.event, &mut inner.id);
         let mut failure = None;
@@ -72,7 +79,10 @@ impl PyParser {
                 .and_then(|()| same(py, id, found.id()))
                 .and_then(|()| {
                     let data = PyString::new(py, found.data()).unbind();
-                    Bound::new(py, PyEvent::parsed(data, event.clone_ref(py), id.clone_ref(py)))
+                    Bound::new(
+                        py,
+                        PyEvent::parsed(data, event.clone_ref(py), id.clone_ref(py)),
+                    )
                 })
                 .and_then(|event| events.append(event));
             if let Err(error) = made {
@@ -111,7 +121,10 @@ impl PyParser {
     }
 
     fn __repr__(&self) -> String {
-        format!("Parser(max_event_size={})", self.lock().parser.max_event_size())
+        format!(
+            "Parser(max_event_size={})",
+            self.lock().parser.max_event_size()
+        )
     }
 }
 

@@ -100,7 +100,10 @@ impl PySelector {
         subscription, *, key=None, retry=None, announce_position=false, heartbeat=None, max_age=None,
         expires_in=None, write_timeout=None, connection=false
     ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments, all but one optional")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keyword arguments, all but one optional"
+    )]
     fn add(
         &self,
         py: Python<'_>,
@@ -149,7 +152,12 @@ impl PySelector {
     }
 
     /// Ends a stream. What is known of it, or None where that has happened before.
-    fn remove<'py>(&self, py: Python<'py>, token: u64, reason: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn remove<'py>(
+        &self,
+        py: Python<'py>,
+        token: u64,
+        reason: &str,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let reason = EndReason::ALL
             .into_iter()
             .find(|known| known.as_str() == reason)
@@ -161,7 +169,10 @@ impl PySelector {
         dict.set_item("key", info.key)?;
         dict.set_item("topics", info.topics)?;
         dict.set_item("reason", info.reason.as_str())?;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a stream's life fit")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of a stream's life fit"
+        )]
         dict.set_item("duration", info.duration as f64 / 1000.0)?;
         dict.set_item("events", info.events)?;
         dict.set_item("bytes", info.bytes)?;

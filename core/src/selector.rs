@@ -137,8 +137,12 @@ impl Selector {
                 Counters::add(&hub.counters.refused, 1);
                 return Err(error);
             }
-            let cursor =
-                Cursor::attach(&mut hub.table(), subscription.terms(), self.inner.listener);
+            let cursor = Cursor::attach(
+                &mut hub.table(),
+                subscription.terms(),
+                self.inner.listener,
+                now,
+            );
             let stream = Stream::new(
                 hub,
                 cursor,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 import { ClosedError, Hub, LaggedError, LimitError, SSEHubError, Subscription, event, pattern } from 'ssehub'
 
@@ -315,6 +317,31 @@ test('a subscription that is dropped while nobody reads does not stop others', a
   assert.deepEqual(seen.seen, [])
   seen.stop()
   await eventually(() => hub.stats().subscriptions === 0)
+})
+
+test('a call of next() that waits keeps its iterator', async () => {
+  const hub = new Hub()
+  const next = hub.subscribe('t')[Symbol.asyncIterator]().next()
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  for (let i = 0; i < 3; i += 1) {
+    gc()
+    await sleep(5)
+  }
+  assert.equal(hub.stats().subscriptions, 1)
+  hub.publish('t', 'x')
+  assert.equal((await next).value.data, 'x')
+  // Nobody has it any more: it goes, without return().
+  await eventually(() => {
+    gc()
+    return hub.stats().subscriptions === 0
+  })
+})
+
+test('metrics', () => {
+  const hub = new Hub()
+  hub.publish('t', 1)
+  assert.match(hub.metrics(), /^ssehub_\w+/m)
 })
 
 test('Hub.get: one per name', () => {

@@ -513,3 +513,18 @@ def test_hub_can_be_subclassed() -> None:
 
 def test_repr_names_the_hub() -> None:
     assert "Hub" in repr(Hub(name="events"))
+
+
+def test_a_gap_of_one_topic_loses_nothing_of_another() -> None:
+    """Whoever is cut off right after the gap event resumes with its id."""
+    hub = Hub(history=History(count=3))
+    start = hub.last_event_id
+    hub.publish("quiet", "kept")
+    published(hub, 10, "busy")
+    gap, *rest = drained(hub.subscribe("quiet", "busy", last_event_id=start))
+    assert gap_of(gap)["reason"] == "expired"
+    assert data_of(rest) == ["kept", "7", "8", "9"]
+    again = drained(hub.subscribe("quiet", "busy", last_event_id=gap.id))
+    assert [event.data for event in again if event.event == "message"] == data_of(rest)
+    ids = [int((event.id or "").split("-")[1]) for event in (gap, *rest)]
+    assert ids == sorted(ids)

@@ -1,7 +1,6 @@
 //! One reader's position over its set of topics. Replay, live delivery and resume are the same act: read what comes
 //! after the position.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use crate::options::{OnGap, Slow, Start};
 use crate::topic::Millis;
 use crate::topic::frame::Frame;
 use crate::topic::log::Log;
+use crate::topic::merge::{Merged, merge};
 use crate::topic::table::{Effects, ListenerId, Name, Table, TopicId};
 
 /// The most that a reader whose id is unknown may replay, in bytes: a restart must not make every client pull all.
@@ -53,7 +53,8 @@ pub(crate) struct Terms {
 pub(crate) struct Cursor {
     // What is read: topics and patterns, attached for as long as the cursor lives.
     sources: Vec<TopicId>,
-    // What is read instead until `until`: the logs behind a pattern that became active after the start position.
+    // What is read instead until `until`: the logs behind a pattern that became active after the start position, and
+    // logs that hold more than their history, which is all that a new or returning reader may have.
     // Boxed: few cursors have it, and those not for long.
     catch_up: Option<Box<CatchUp>>,
     // Every event up to here has been read, or told of as lost.
@@ -86,6 +87,8 @@ struct Behind {
     name: Option<Arc<str>>,
     // Its newest event when the catch-up began. What it drops after that is the live logs' concern.
     newest: u64,
+    // Read from here on: what is older is out of its history, and kept for readers that were there only.
+    floor: u64,
 }
 
 /// A gap to be told.
@@ -118,7 +121,12 @@ pub(crate) enum Read {
 
 impl Cursor {
     /// Attaches a reader to its topics and finds out where it starts.
-    pub(crate) fn attach(table: &mut Table, terms: &Terms, listener: ListenerId) -> Self {
+    pub(crate) fn attach(
+        table: &mut Table,
+        terms: &Terms,
+        listener: ListenerId,
+        now: Millis,
+    ) -> Self {
         let head = table.head();
         let sources: Vec<TopicId> = terms
             .names
@@ -146,11 +154,13 @@ impl Cursor {
                 given = Some(id);
                 match table.resolve(id) {
                     Some(seq) => cursor.position = seq,
-                    None => return cursor.start_unknown(table, id),
+                    None => return cursor.start_unknown(table, id, now),
                 }
             }
         }
-        let lost = cursor.look_back(table);
+        // Whoever asked for the present is owed what came since, whatever the history.
+        let bound = (terms.start != Start::Head).then_some(now);
+        let lost = cursor.look_back(table, bound);
         if terms.start == Start::Earliest {
             // What is gone already is not missed. Nor is, for want of a mark per topic, what goes while it is being
             // read and is older than that.
@@ -162,9 +172,9 @@ impl Cursor {
     }
 
     /// The id is not one of ours: the reader gets a gap event and the newest retained events up to a cap.
-    fn start_unknown(mut self, table: &Table, id: &str) -> Self {
+    fn start_unknown(mut self, table: &Table, id: &str, now: Millis) -> Self {
         self.position = 0;
-        let lost = self.look_back(table);
+        let lost = self.look_back(table, Some(now));
         self.position = self.newest_within(table, UNKNOWN_REPLAY);
         if self
             .catch_up
@@ -198,17 +208,25 @@ impl Cursor {
         }));
     }
 
-    /// Finds what stands between the position and the sources' own logs. Returns the newest event after the position
-    /// that is known to be lost, or something not after it.
-    fn look_back(&mut self, table: &Table) -> u64 {
+    /// Finds what stands between the position and the sources' own logs. With a time, what is out of the histories by
+    /// then counts as lost, whether it is still kept or not. Returns the newest event after the position that is
+    /// known to be lost, or something not after it.
+    fn look_back(&mut self, table: &Table, now: Option<Millis>) -> u64 {
         // Up to here patterns' own logs do not go back.
-        let until = self.patterns_lost(table);
+        let mut until = self.patterns_lost(table);
         let mut lost = 0;
         let mut sources = Vec::new();
-        let behind = |id: TopicId, name: Option<Arc<str>>| Behind {
-            id,
-            name,
-            newest: table.log(id).map_or(0, Log::head).min(until),
+        let behind = |id: TopicId, name: Option<Arc<str>>| {
+            let log = table.log(id);
+            Behind {
+                id,
+                name,
+                newest: log.map_or(0, Log::head),
+                floor: log.map_or(0, |log| match now {
+                    Some(now) => log.history_through(now),
+                    None => log.evicted_through(),
+                }),
+            }
         };
         for id in &self.sources {
             let (Some(name), Some(log)) = (table.name(*id), table.log(*id)) else {
@@ -219,10 +237,33 @@ impl Cursor {
                 let dropped = table.lost_after(&name.text, self.position, &topics);
                 lost = lost.max(dropped.min(until));
                 sources.extend(topics.into_iter().map(|(id, name)| behind(id, Some(name))));
+            } else if name.is_pattern {
+                // It has the frames of all its topics, and no history of its own.
+                sources.push(Behind {
+                    floor: 0,
+                    ..behind(*id, None)
+                });
             } else {
-                lost = lost.max(log.evicted_through());
                 sources.push(behind(*id, None));
             }
+        }
+        for source in &sources {
+            if table
+                .log(source.id)
+                .is_some_and(|log| log.evicted_through() < source.floor)
+            {
+                until = until.max(source.floor);
+            }
+        }
+        for source in &mut sources {
+            source.newest = source.newest.min(until);
+            // What a topic of a pattern dropped after that is in the pattern's own log.
+            let own = source.name.is_none();
+            lost = lost.max(if own {
+                source.floor
+            } else {
+                source.floor.min(until)
+            });
         }
         // Also where no topic has anything: the pattern's own log must not be asked about the time before it was.
         self.catch_up = (until > self.position).then(|| Box::new(CatchUp { sources, until }));
@@ -244,21 +285,29 @@ impl Cursor {
     fn newest_within(&self, table: &Table, mut bytes: u64) -> u64 {
         // All that will be read: what the catch-up has, and what comes after it.
         let mut logs = self.logs(table);
-        logs.extend(self.live_logs(table));
+        if let Some(catch_up) = &self.catch_up {
+            logs.extend(
+                self.live_logs(table)
+                    .into_iter()
+                    .map(|(log, _)| (log, catch_up.until)),
+            );
+        }
         // The newest frame of each log, as far as not looked at; the newest of all on top.
         let last = |log: usize, end: usize| {
             let at = end.checked_sub(1)?;
-            logs[log].get(at).map(|frame| (frame.seq, log, at))
+            let (frames, after) = logs[log];
+            let frame = frames.get(at).filter(|frame| frame.seq > after)?;
+            Some((frame.seq, log, at))
         };
         let mut next: BinaryHeap<(u64, usize, usize)> = (0..logs.len())
-            .filter_map(|log| last(log, logs[log].len()))
+            .filter_map(|log| last(log, logs[log].0.len()))
             .collect();
         let mut position = table.head();
         let mut counted = None;
         while let Some((seq, log, at)) = next.pop() {
             // One event of several topics stands in several logs.
             if counted != Some(seq) {
-                let size = logs[log].get(at).map_or(0, |frame| frame.len() as u64);
+                let size = logs[log].0.get(at).map_or(0, |frame| frame.len() as u64);
                 let Some(rest) = bytes.checked_sub(size) else {
                     return position;
                 };
@@ -271,22 +320,22 @@ impl Cursor {
         position
     }
 
-    /// What is read at this position.
-    fn logs<'t>(&self, table: &'t Table) -> Vec<&'t Log> {
+    /// What is read at this position, and from where on.
+    fn logs<'t>(&self, table: &'t Table) -> Vec<(&'t Log, u64)> {
         match &self.catch_up {
             Some(catch_up) => catch_up
                 .sources
                 .iter()
-                .filter_map(|behind| table.log(behind.id))
+                .filter_map(|behind| Some((table.log(behind.id)?, self.position.max(behind.floor))))
                 .collect(),
             None => self.live_logs(table),
         }
     }
 
-    fn live_logs<'t>(&self, table: &'t Table) -> Vec<&'t Log> {
+    fn live_logs<'t>(&self, table: &'t Table) -> Vec<(&'t Log, u64)> {
         self.sources
             .iter()
-            .filter_map(|id| table.log(*id))
+            .filter_map(|id| Some((table.log(*id)?, self.position)))
             .collect()
     }
 
@@ -349,11 +398,13 @@ impl Cursor {
             return sum;
         }
         // One event of several topics stands in several logs, and counts once.
-        let logs = self.live_logs(table);
-        let dropped = logs.iter().map(|log| log.dropped_after(from)).max();
-        let retained: u64 = Merged::new(&logs, from)
-            .map(|frame| frame.len() as u64)
-            .sum();
+        let logs: Vec<(&Log, u64)> = self
+            .live_logs(table)
+            .into_iter()
+            .map(|(log, _)| (log, from))
+            .collect();
+        let dropped = logs.iter().map(|(log, _)| log.dropped_after(from)).max();
+        let retained: u64 = Merged::new(&logs).map(|frame| frame.len() as u64).sum();
         retained + dropped.unwrap_or(0)
     }
 
@@ -404,7 +455,7 @@ impl Cursor {
         let before = out.len();
         let complete = {
             let logs = self.logs(table);
-            merge(&logs, self.position, until, max_bytes, out)
+            merge(&logs, until, max_bytes, out)
         };
         self.position = if complete {
             self.catch_up = None;
@@ -444,7 +495,7 @@ impl Cursor {
             _ => return Some(Read::Slow),
         };
         if outrun {
-            lost = self.look_back(table);
+            lost = self.look_back(table, None);
         }
         if lost <= known {
             return None;
@@ -508,9 +559,9 @@ impl Cursor {
         let logs = self.logs(table);
         let before = out.len();
         let mut all = Vec::new();
-        merge(&logs, self.position, head, usize::MAX, &mut all);
+        merge(&logs, head, usize::MAX, &mut all);
         let total = all.len();
-        all.retain(|frame| logs.iter().any(|log| log.owes(frame)));
+        all.retain(|frame| logs.iter().any(|(log, _)| log.owes(frame)));
         let bytes: u64 = all.iter().map(|frame| frame.len() as u64).sum();
         if bytes > self.max_lag {
             return Read::Slow;
@@ -530,78 +581,5 @@ impl Cursor {
         for id in self.sources.drain(..) {
             table.detach(id, self.listener, now, fx);
         }
-    }
-}
-
-/// Frames of several logs with `after < seq <= until`, in order, each once. Whether all of them fitted.
-fn merge(
-    logs: &[&Log],
-    after: u64,
-    until: u64,
-    max_bytes: usize,
-    out: &mut Vec<Arc<Frame>>,
-) -> bool {
-    let mut bytes = 0;
-    let mut take = |frame: &Arc<Frame>| {
-        // At least one frame goes, however large.
-        if bytes > 0 && bytes + frame.len() > max_bytes {
-            return false;
-        }
-        bytes += frame.len();
-        out.push(frame.clone());
-        true
-    };
-    if let [log] = logs {
-        let mut at = log.after(after);
-        while let Some(frame) = log.get(at).filter(|frame| frame.seq <= until) {
-            if !take(frame) {
-                return false;
-            }
-            at += 1;
-        }
-        return true;
-    }
-    Merged::new(logs, after)
-        .take_while(|frame| frame.seq <= until)
-        .all(take)
-}
-
-/// The frames of several logs after a position, in order, each once.
-struct Merged<'l, 't> {
-    logs: &'l [&'t Log],
-    // The next frame of each log, the oldest on top.
-    next: BinaryHeap<Reverse<(u64, usize, usize)>>,
-    last: u64,
-}
-
-impl<'l, 't> Merged<'l, 't> {
-    fn new(logs: &'l [&'t Log], after: u64) -> Self {
-        let first = |(at, log): (usize, &&Log)| {
-            let index = log.after(after);
-            log.get(index).map(|frame| Reverse((frame.seq, at, index)))
-        };
-        Self {
-            logs,
-            next: logs.iter().enumerate().filter_map(first).collect(),
-            last: after,
-        }
-    }
-}
-
-impl<'t> Iterator for Merged<'_, 't> {
-    type Item = &'t Arc<Frame>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(Reverse((seq, log, at))) = self.next.pop() {
-            if let Some(frame) = self.logs[log].get(at + 1) {
-                self.next.push(Reverse((frame.seq, log, at + 1)));
-            }
-            // One event of several topics stands in several logs.
-            if seq > self.last {
-                self.last = seq;
-                return self.logs[log].get(at);
-            }
-        }
-        None
     }
 }

@@ -132,6 +132,27 @@ impl Log {
         self.evicted_through
     }
 
+    /// The newest event that is out of the history: dropped, or kept only for readers that were there.
+    pub(crate) fn history_through(&self, now: Millis) -> u64 {
+        let History { count, bytes, age } = self.history;
+        let len = self.entries.len();
+        let by_count = len.saturating_sub(count);
+        let floor = self.published.saturating_sub(bytes as u64);
+        let by_bytes = self
+            .entries
+            .partition_point(|entry| entry.end - (entry.frame.len() as u64) < floor);
+        let by_age = match age {
+            Some(age) => self
+                .entries
+                .partition_point(|entry| entry.frame.at.saturating_add(age) <= now),
+            None => 0,
+        };
+        match by_count.max(by_bytes).max(by_age) {
+            0 => self.evicted_through,
+            out => self.entries[out - 1].frame.seq,
+        }
+    }
+
     pub(crate) fn owed_through(&self) -> u64 {
         self.owed_through
     }

@@ -10,6 +10,7 @@
 pub(crate) mod cursor;
 pub(crate) mod frame;
 pub(crate) mod log;
+pub(crate) mod merge;
 pub(crate) mod pattern;
 pub(crate) mod table;
 pub(crate) mod tombstones;

@@ -13,10 +13,10 @@ async function withServer(use) {
     child.send(message)
     return (await within(60_000, once(child, 'message'), 'an answer'))[0]
   }
-  const settled = async test => {
+  const settled = async isSo => {
     for (let i = 0; i < 500; i += 1) {
       const state = await ask()
-      if (test(state)) return ask({ collect: true })
+      if (isSo(state)) return ask({ collect: true })
       await sleep(20)
     }
     throw new Error(`not settled: ${JSON.stringify(await ask())}`)

@@ -334,3 +334,25 @@ fn a_cursor_is_small() {
     // Thousands of connections have one each.
     assert!(size_of::<Cursor>() <= 96, "{}", size_of::<Cursor>());
 }
+
+#[test]
+fn whoever_comes_anew_gets_the_history_and_no_more() {
+    let mut world = world(History {
+        count: 2,
+        ..History::default()
+    });
+    let mut reader = world.attach(&terms(&["t"], Start::Head));
+    world.publish_many("t", 5, "x");
+    // All five are kept for the one who was there.
+    let mut earliest = world.attach(&terms(&["t"], Start::Earliest));
+    assert_eq!(world.read_all(&mut earliest), events(4..=5));
+    let mut returning = world.attach(&terms(&["t"], after(1)));
+    let got = world.read_all(&mut returning);
+    assert_eq!(got[0], Got::Gap("expired", 3));
+    assert_eq!(got[1..], events(4..=5));
+    let mut unknown = world.attach(&terms(&["t"], Start::After("?".into())));
+    let got = world.read_all(&mut unknown);
+    assert_eq!(got[0], Got::Gap("unknown", 3));
+    assert_eq!(got[1..], events(4..=5));
+    assert_eq!(world.read_all(&mut reader), events(1..=5));
+}

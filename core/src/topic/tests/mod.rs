@@ -74,7 +74,7 @@ impl World {
     }
 
     fn attach(&mut self, terms: &Terms) -> Cursor {
-        Cursor::attach(&mut self.table, terms, self.listener)
+        Cursor::attach(&mut self.table, terms, self.listener, self.now)
     }
 
     fn detach(&mut self, mut cursor: Cursor) {

@@ -2,6 +2,7 @@
 //! event of its topics exactly once and in order, or a gap event, if and only if something it should have had was
 //! dropped. What is dropped is observed; that not too much is, is checked apart.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -83,6 +84,8 @@ struct Said {
     at: Millis,
 }
 
+type Bounds = HashMap<&'static str, u64>;
+
 struct Reader {
     cursor: Cursor,
     terms: Subscribe,
@@ -95,6 +98,8 @@ struct Reader {
     mark: u64,
     // It asked for what there is: what was gone by then it is not told of, nor what goes later and is older than that.
     forgiven: u64,
+    // By topic, what was out of the history when it came: kept for others perhaps, but not for it.
+    bounds: Bounds,
     // The gap it must be told of first, since its id says nothing.
     unknown: bool,
     // What its client would send as Last-Event-ID.
@@ -221,11 +226,18 @@ impl Model {
             Begin::Head(behind) => head.saturating_sub(behind),
             _ => head,
         };
+        let bounds = match &start {
+            Start::Head => Bounds::new(),
+            Start::Earliest | Start::After(_) => TOPICS
+                .iter()
+                .map(|topic| (*topic, self.history_through(topic)))
+                .collect(),
+        };
         let mut forgiven = 0;
         let position = match &start {
             Start::Head => Some(recorded),
             Start::Earliest => {
-                forgiven = self.newest_loss(&names, 0).unwrap_or(0);
+                forgiven = self.newest_loss(&names, &bounds, 0).unwrap_or(0);
                 forgiven = forgiven.max(self.world.table.floor());
                 Some(0)
             }
@@ -250,6 +262,7 @@ impl Model {
             position: position.unwrap_or(0),
             told: 0,
             forgiven,
+            bounds,
             mark: head,
             unknown: position.is_none(),
             id,
@@ -384,7 +397,10 @@ impl Model {
             assert!(gap.to > reader.told, "told twice");
             let forgotten = self.world.table.floor() > reader.position;
             assert!(
-                forgotten || self.newest_loss(&reader.names, reader.position).is_some(),
+                forgotten
+                    || self
+                        .newest_loss(&reader.names, &reader.bounds, reader.position)
+                        .is_some(),
                 "a false gap: {gap:?}"
             );
         }
@@ -414,7 +430,9 @@ impl Model {
             if topics.is_empty() {
                 continue;
             }
-            let retained = topics.iter().any(|topic| self.retains(topic, said.seq));
+            let retained = topics
+                .iter()
+                .any(|topic| self.may_have(&reader.bounds, topic, said.seq));
             let told = said.seq <= reader.told.max(reader.forgiven) && !retained;
             let replaced = reader.terms.slow == Slow::Conflate
                 && topics.iter().all(|topic| self.is_replaced(said, topic));
@@ -439,12 +457,40 @@ impl Model {
             .is_some_and(|frame| frame.seq == seq)
     }
 
-    /// The newest event after a position that one of its topics has dropped.
-    fn newest_loss(&self, names: &[Name], position: u64) -> Option<u64> {
+    /// Whether a reader with these bounds may have an event by way of a topic.
+    fn may_have(&self, bounds: &Bounds, topic: &str, seq: u64) -> bool {
+        self.retains(topic, seq) && bounds.get(topic).is_none_or(|bound| seq > *bound)
+    }
+
+    /// The newest event of a topic that is out of its history.
+    fn history_through(&self, topic: &'static str) -> u64 {
+        let history = match topic {
+            "c" => History::NONE,
+            _ => self.settings.history,
+        };
+        let (mut count, mut bytes) = (0, 0);
+        self.said
+            .iter()
+            .rev()
+            .filter(|said| said.topics.contains(&topic))
+            .find(|said| {
+                count += 1;
+                bytes += said.len;
+                count > history.count
+                    || bytes > history.bytes as u64
+                    || history
+                        .age
+                        .is_some_and(|age| said.at + age <= self.world.now)
+            })
+            .map_or(0, |said| said.seq)
+    }
+
+    /// The newest event after a position that one of its topics has dropped, or would not give it.
+    fn newest_loss(&self, names: &[Name], bounds: &Bounds, position: u64) -> Option<u64> {
         let lost = |said: &&Said| {
             matching(names, said)
                 .iter()
-                .any(|topic| !self.retains(topic, said.seq))
+                .any(|topic| !self.may_have(bounds, topic, said.seq))
         };
         self.said
             .iter()
