@@ -40,7 +40,8 @@ export function event(fields) {
 export function encode(fields) {
   const { data, event: type, id, retry, comment } = isEvent(fields) ? fields : readFields(fields)
   try {
-    return Buffer.from(native.encode(data, type, id, retry, comment))
+    const wire = native.encode(data, type, id, retry, comment)
+    return typeof wire === 'string' ? Buffer.from(wire, 'latin1') : wire
   } catch (error) {
     throw fromNative(error)
   }

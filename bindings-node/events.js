@@ -32,7 +32,8 @@ const EMPTY = { read: async () => ({ value: undefined, done: true }), cancel: as
 
 const unreadable = source =>
   invalid(
-    `events() reads a Response, a ReadableStream, an IncomingMessage or an async iterable of bytes, not ${describe(source)}`,
+    'events() reads a Response, a ReadableStream, an IncomingMessage or an async iterable of bytes, ' +
+      `not ${describe(source)}`,
   )
 
 // Written by hand: an async generator costs two promises more per event.

@@ -36,7 +36,7 @@ export interface Context {
  * `handler` returns a Subscription, an iterable, or a promise of one. What it throws goes to `next`; without `next` it
  * is answered with 500. Where it has answered by itself, it is left alone.
  *
- * @typeParam Req the request, where it is more than an IncomingMessage: `sse<Request>(...)`, `sse((req: Request) => ...)`
+ * @typeParam Req the request, where it is more than an IncomingMessage: `sse<Request>(...)`
  */
 export function sse<Req extends RequestLike = any, Res extends ServerResponse = any>(
   handler: (

@@ -122,7 +122,7 @@ class Exchange {
       this.#stream = new HubStream(subscription, sink, options, this.#position())
     } catch (error) {
       if (!isRefusal(error, true)) throw error
-      return this.#answer(refusal(this.#req.headers.accept, options.refuse, subscription[INTERNAL].hub))
+      return this.#answer(refusal(this.#req.headers.accept, options.refuse, { hub: subscription[INTERNAL].hub, error }))
     }
     forget = watch(this.#stream, this.#req.socket?.server)
     try {
@@ -201,10 +201,10 @@ class Sink {
     this.#takeOver()
   }
 
-  // `res.write` would code each chunk anew for each client, and cork and uncork its socket: half of what a delivery costs
-  // beside the system call. Chunks are the same for all clients, so they are made once, and go to the socket. `res` is
-  // told that it has nothing to code, and ends the exchange as ever. Only where the head is out, the socket is this response's, and
-  // nobody else has a hand in writing.
+  // `res.write` would code each chunk anew for each client, and cork and uncork its socket: half of what a delivery
+  // costs beside the system call. Chunks are the same for all clients, so they are made once, and go to the socket.
+  // `res` is told that it has nothing to code, and ends the exchange as ever. Only where the head is out, the socket is
+  // this response's, and nobody else has a hand in writing.
   #takeOver() {
     const res = this.#res
     const plain =

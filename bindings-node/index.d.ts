@@ -223,7 +223,7 @@ export interface TopicPattern {
 export function pattern(text: string): TopicPattern
 
 export interface SubscribeOptions {
-  /** Start after this event instead of now; `earliest`: at the oldest retained event. A client's own id goes before it. */
+  /** Start after this event instead of now; `earliest`: at the oldest one retained. A client's own id goes before it. */
   lastEventId?: string | null | undefined
   /** What follows a gap event: all that is still retained, or live events only. */
   onGap?: 'replay' | 'live' | undefined
@@ -447,3 +447,6 @@ export class ClosedError extends SSEHubError {
 export class LaggedError extends SSEHubError {
   constructor(message: string, options?: { cause?: unknown })
 }
+
+/** The version of the package and of its engine. */
+export const version: string

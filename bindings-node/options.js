@@ -47,7 +47,8 @@ export function readWord(value, name, words) {
   if (value === undefined) return undefined
   if (!words.includes(value)) {
     const list = words.map(word => JSON.stringify(word)).join(', ')
-    throw invalid(`${name} is one of ${list}, not ${typeof value === 'string' ? JSON.stringify(value) : describe(value)}`)
+    const given = typeof value === 'string' ? JSON.stringify(value) : describe(value)
+    throw invalid(`${name} is one of ${list}, not ${given}`)
   }
   return value
 }

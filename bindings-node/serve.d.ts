@@ -42,7 +42,7 @@ export interface StreamOptions<Req> {
   announcePosition?: boolean | undefined
   /**
    * How clients are refused over a limit or while the hub drains: told when to come back (`retry`, by default, where
-   * they ask for `text/event-stream`), or by a status, 503 with `Retry-After`. EventSource gives up after any status
+   * they ask for `text/event-stream`), or by a status with `Retry-After`: 429 over a limit, 503 at the end. EventSource gives up after any status
    * but 200.
    */
   refuse?: 'retry' | 'status' | undefined

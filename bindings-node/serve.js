@@ -117,7 +117,7 @@ export const isRefusal = (error, atStart) =>
  * How a request is refused. EventSource never comes back after any status but 200, so that is the default for those
  * who ask for a stream.
  */
-export function refusal(accept, refuse, hub = undefined) {
+export function refusal(accept, refuse, { hub, error } = {}) {
   const retry = hub?.native.jitteredRetry() ?? 3000 + Math.floor(Math.random() * 3000)
   if (refuse === 'retry' && typeof accept === 'string' && accept.includes('text/event-stream')) {
     return { status: 200, headers: HEAD, body: `retry: ${retry}\n\n` }
@@ -126,7 +126,8 @@ export function refusal(accept, refuse, hub = undefined) {
     ['Content-Type', 'text/plain; charset=utf-8'],
     ['Retry-After', String(Math.max(1, Math.ceil(retry / 1000)))],
   ]
-  return { status: 503, headers, body: 'No more streams at present.\n' }
+  const status = error?.code === 'ERR_SSEHUB_LIMIT' ? 429 : 503
+  return { status, headers, body: 'No more streams at present.\n' }
 }
 
 export const wrongSource = value =>

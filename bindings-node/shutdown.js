@@ -9,6 +9,8 @@ import { isMainThread } from 'node:worker_threads'
 const LOOK = 150
 /** What has not ended by then is cut. */
 const TIMEOUT = 10_000
+/** An iterable may go on for so long: most of them come to an end of their own. */
+const GRACE = 5000
 /** The most over which ends are spread, and how much of that each stream adds. */
 const SPREAD = 5000
 const SPREAD_PER_STREAM = 5
@@ -56,7 +58,7 @@ function end(streams) {
     if (ending.has(stream)) continue
     ending.add(stream)
     setTimeout(() => stream.drain(), Math.random() * spread).unref()
-    setTimeout(() => stream.cut('drain'), TIMEOUT).unref()
+    setTimeout(() => stream.cut('drain'), stream.hub === undefined ? GRACE : TIMEOUT).unref()
   }
 }
 

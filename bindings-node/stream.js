@@ -2,7 +2,7 @@
 //
 // A sink is what carries a stream:
 //   write(payload)      sends; false: not ready for more, `stream.resume()` will be called
-//   end(last, leaving)  sends the last payload, if any, and ends the body properly; leaving: the connection is to go, too
+//   end(last, leaving)  sends the last payload, if any, and ends the body properly; leaving: the connection goes, too
 //   cut(last)           sends the last payload, if any, and ends the body so that the client can tell
 import { describe } from './data.js'
 import { invalid, report } from './errors.js'

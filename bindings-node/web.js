@@ -53,7 +53,7 @@ export function toResponse(request, source, options = {}) {
       stream = new HubStream(source, sink, streamOptions, position)
     } catch (error) {
       if (!isRefusal(error, true)) throw error
-      return respond(refusal(accept, settings.refuse, source[INTERNAL].hub))
+      return respond(refusal(accept, settings.refuse, { hub: source[INTERNAL].hub, error }))
     }
   } else {
     stream = new IterableStream(source, sink, streamOptions)

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use napi::Result;
-use napi::bindgen_prelude::Either;
+use napi::bindgen_prelude::{Either, Utf16String};
 use napi_derive::napi;
 use ssehub::{Event, Topic};
 
@@ -14,6 +14,7 @@ use crate::event::{fields, whole};
 use crate::options::{HubSettings, SubscribeSettings};
 use crate::stats::{Stats, TopicStats};
 use crate::subscription::Subscription;
+use crate::text::from_utf16;
 
 // An addon's statics are one per process: worker threads meet here.
 static NAMED: Mutex<Option<HashMap<String, ssehub::Hub>>> = Mutex::new(None);
@@ -57,12 +58,13 @@ impl Hub {
         &self,
         topics: Either<String, Vec<String>>,
         key: Option<String>,
-        data: Option<String>,
+        data: Option<Utf16String>,
         event: Option<String>,
         id: Option<String>,
         retry: Option<f64>,
         comment: Option<String>,
     ) -> Result<f64> {
+        let data = from_utf16(data);
         let fields = fields(
             data.as_deref(),
             event.as_deref(),

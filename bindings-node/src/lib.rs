@@ -15,6 +15,7 @@ mod parser;
 mod selector;
 mod stats;
 mod subscription;
+mod text;
 
 use napi_derive::napi;
 

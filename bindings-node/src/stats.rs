@@ -4,7 +4,7 @@
     reason = "counters of JavaScript are doubles; 2^53 events are out of reach"
 )]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use napi_derive::napi;
 
@@ -21,10 +21,10 @@ pub struct Stats {
     pub delivered: f64,
     pub delivered_bytes: f64,
     pub conflated: f64,
-    pub gaps: HashMap<&'static str, f64>,
+    pub gaps: BTreeMap<&'static str, f64>,
     pub opened: f64,
     pub refused: f64,
-    pub closed: HashMap<&'static str, f64>,
+    pub closed: BTreeMap<&'static str, f64>,
 }
 
 impl From<ssehub::Stats> for Stats {

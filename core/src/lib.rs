@@ -35,17 +35,27 @@ mod wire;
 #[cfg(feature = "hub")]
 mod batch;
 #[cfg(feature = "hub")]
+mod clock;
+#[cfg(feature = "hub")]
+mod delivery;
+#[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
 mod metrics;
+#[cfg(feature = "hub")]
+mod reader;
 #[cfg(feature = "hub")]
 mod registry;
 #[cfg(feature = "hub")]
 mod selector;
 #[cfg(feature = "hub")]
+mod shared;
+#[cfg(feature = "hub")]
 mod stats;
 #[cfg(feature = "hub")]
 mod stream;
+#[cfg(feature = "hub")]
+mod streams;
 #[cfg(feature = "hub")]
 mod subscription;
 
@@ -62,12 +72,14 @@ pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
 #[cfg(feature = "hub")]
 pub use batch::Batch;
 #[cfg(feature = "hub")]
+pub use delivery::{Delivery, End, EndReason, StreamInfo, Token};
+#[cfg(feature = "hub")]
 pub use hub::{Hub, Topic};
 #[cfg(feature = "hub")]
-pub use selector::{Selector, Token};
+pub use reader::Reader;
+#[cfg(feature = "hub")]
+pub use selector::Selector;
 #[cfg(feature = "hub")]
 pub use stats::{Stats, TopicStats};
 #[cfg(feature = "hub")]
-pub use stream::{Delivery, End, EndReason, StreamInfo};
-#[cfg(feature = "hub")]
-pub use subscription::{Reader, Subscription};
+pub use subscription::Subscription;

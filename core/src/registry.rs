@@ -1,9 +1,25 @@
-//! What must be found from outside an event loop: all selectors, and the streams of each key.
+//! What must be found from outside an event loop: all owners of streams, and the streams of each key.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::selector::{Selector, SelectorInner, Token};
+use crate::delivery::{EndReason, Token};
+
+/// Whoever has streams: a selector. What the hub asks of all of them.
+pub(crate) trait Owner: Send + Sync {
+    /// Ends the streams of a key, of a topic, or of both, with a farewell. How many.
+    fn disconnect(&self, key: Option<&str>, topic: Option<&str>, last: Option<&Arc<[u8]>>)
+    -> usize;
+
+    /// Ends one stream.
+    fn end(&self, token: Token, reason: EndReason, last: Option<&Arc<[u8]>>);
+
+    /// Gives every connection a time, spread over the window, at which it ends.
+    fn drain(&self, deadline: u64, now: u64, spread: u64, farewell: &[u8]);
+
+    /// Ends everything now.
+    fn close_all(&self);
+}
 
 /// Who is where. A lock of its own: the publishing path never takes it.
 #[derive(Default)]
@@ -11,12 +27,15 @@ pub(crate) struct Registry {
     inner: Mutex<Inner>,
 }
 
+/// Whose stream it is, and which one.
+type Place = (Weak<dyn Owner>, Token);
+
 #[derive(Default)]
 struct Inner {
     // Weak: a selector belongs to its event loop, and is forgotten with it.
-    selectors: Vec<Weak<SelectorInner>>,
+    owners: Vec<Weak<dyn Owner>>,
     // Streams by key, oldest first. Only kept where a limit per key is set.
-    keys: HashMap<Box<str>, VecDeque<(Weak<SelectorInner>, Token)>>,
+    keys: HashMap<Box<str>, VecDeque<Place>>,
 }
 
 impl Registry {
@@ -24,19 +43,18 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add_selector(&self, selector: Weak<SelectorInner>) {
+    pub(crate) fn add_owner(&self, owner: &Arc<dyn Owner>) {
         let mut inner = self.lock();
-        inner.selectors.retain(|known| known.strong_count() > 0);
-        inner.selectors.push(selector);
+        inner.owners.retain(|known| known.strong_count() > 0);
+        inner.owners.push(Arc::downgrade(owner));
     }
 
     /// All that are alive. Taken out of the lock: what is done with them takes locks of theirs.
-    pub(crate) fn selectors(&self) -> Vec<Selector> {
+    pub(crate) fn owners(&self) -> Vec<Arc<dyn Owner>> {
         self.lock()
-            .selectors
+            .owners
             .iter()
             .filter_map(Weak::upgrade)
-            .map(Selector::from_inner)
             .collect()
     }
 
@@ -45,25 +63,24 @@ impl Registry {
         &self,
         key: &str,
         limit: usize,
-        selector: Weak<SelectorInner>,
+        owner: &Arc<dyn Owner>,
         token: Token,
-    ) -> Option<(Selector, Token)> {
+    ) -> Option<(Arc<dyn Owner>, Token)> {
         let mut inner = self.lock();
         let streams = inner.keys.entry(key.into()).or_default();
-        streams.push_back((selector, token));
+        streams.push_back((Arc::downgrade(owner), token));
         if streams.len() <= limit {
             return None;
         }
         let (oldest, token) = streams.pop_front()?;
-        oldest
-            .upgrade()
-            .map(|oldest| (Selector::from_inner(oldest), token))
+        Some((oldest.upgrade()?, token))
     }
 
-    pub(crate) fn leave(&self, key: &str, selector: *const SelectorInner, token: Token) {
+    /// Forgets a stream. `owner` is where its owner is in memory: that may be on its way out of it.
+    pub(crate) fn leave(&self, key: &str, owner: *const (), token: Token) {
         let mut inner = self.lock();
         if let Some(streams) = inner.keys.get_mut(key) {
-            streams.retain(|(place, known)| *known != token || place.as_ptr() != selector);
+            streams.retain(|(place, known)| *known != token || place.as_ptr().cast() != owner);
             if streams.is_empty() {
                 inner.keys.remove(key);
             }

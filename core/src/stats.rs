@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stream::EndReason;
+use crate::delivery::EndReason;
 use crate::topic::cursor::GapReason;
 
 /// Counters that grow. Relaxed atomics: each is exact, no two are read at one instant.

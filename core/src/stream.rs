@@ -2,99 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::batch::Batch;
+use crate::delivery::{Delivery, EndReason, StreamInfo};
 use crate::event::Fields;
-use crate::hub::HubInner;
 use crate::options::StreamOptions;
+use crate::shared::Shared;
+use crate::stats::Counters;
 use crate::topic::cursor::Cursor;
 use crate::topic::table::{Name, Table};
 use crate::wire::encode::encode_checked;
 
 /// How often streams that are being written are looked at: for their lag, and for clients that take nothing.
 const BUSY_PERIOD: u64 = 1000;
-
-/// Why a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EndReason {
-    /// The client, or whoever read the subscription, left.
-    Client,
-    /// It was too slow.
-    Slow,
-    /// The hub was drained or closed.
-    Drain,
-    /// [`crate::Hub::disconnect`], or a newer stream of the same key.
-    Kick,
-    /// The client's right to the stream ran out.
-    Expired,
-    /// The stream reached its maximum age.
-    MaxAge,
-    /// The host failed.
-    Error,
-}
-
-impl EndReason {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Client,
-        Self::Slow,
-        Self::Drain,
-        Self::Kick,
-        Self::Expired,
-        Self::MaxAge,
-        Self::Error,
-    ];
-
-    /// The word for it in all three languages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Slow => "slow",
-            Self::Drain => "drain",
-            Self::Kick => "kick",
-            Self::Expired => "expired",
-            Self::MaxAge => "max_age",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// What a stream has to send.
-#[derive(Clone, Debug)]
-pub enum Delivery {
-    /// Events.
-    Frames(Arc<Batch>),
-    /// Bytes of this stream alone: the opening block, a heartbeat.
-    Bytes(Arc<[u8]>),
-    /// The event that tells of a gap. A snapshot may follow.
-    Gap(Arc<[u8]>),
-    /// The stream is over.
-    End(End),
-}
-
-impl Delivery {
-    /// What to write, for hosts that write `Bytes`, as hyper and axum do. Frames are shared by all their readers, not
-    /// copied. Nothing for an end without a farewell.
-    pub fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Frames(batch) => batch.shared(),
-            Self::Bytes(bytes) | Self::Gap(bytes) => Bytes::from_owner(bytes),
-            Self::End(end) => end.last.map(Bytes::from_owner).unwrap_or_default(),
-        }
-    }
-}
-
-/// How a stream ends.
-#[derive(Clone, Debug)]
-pub struct End {
-    /// Why.
-    pub reason: EndReason,
-    /// Bytes to send before the end: a farewell.
-    pub last: Option<Arc<[u8]>>,
-    /// Whether the host is to end the response. Otherwise the client takes nothing, and is to be cut.
-    pub clean: bool,
-}
 
 /// An end that has been decided on.
 #[derive(Debug)]
@@ -109,26 +28,6 @@ pub(crate) struct Ending {
     pub(crate) last: Option<Arc<[u8]>>,
 }
 
-/// What is known of a stream when it is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// Whose it was.
-    pub key: Option<String>,
-    /// What it read: topic names and patterns.
-    pub topics: Vec<String>,
-    /// Why it ended.
-    pub reason: EndReason,
-    /// How long it lasted, in milliseconds.
-    pub duration: u64,
-    /// Events handed to it.
-    pub events: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Its position.
-    pub last_event_id: String,
-}
-
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Stream {
@@ -138,7 +37,7 @@ pub(crate) struct Stream {
     pub(crate) key: Option<Box<str>>,
     // Sent first, then gone.
     pub(crate) opening: Option<Arc<[u8]>>,
-    // Boxed by rarity it could be; it is small enough not to be.
+    // An end that has been decided on and has not come yet.
     pub(crate) ending: Option<Ending>,
     /// It has been told of its end; the host has still to remove it.
     pub(crate) ended: bool,
@@ -160,7 +59,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(
-        hub: &HubInner,
+        hub: &Shared,
         cursor: Cursor,
         names: Arc<[Name]>,
         options: &StreamOptions,
@@ -268,7 +167,7 @@ impl Stream {
         due.max(now.saturating_add(1))
     }
 
-    pub(crate) fn info(&self, hub: &HubInner, reason: EndReason) -> StreamInfo {
+    pub(crate) fn info(&self, hub: &Shared, reason: EndReason) -> StreamInfo {
         StreamInfo {
             key: self.key.as_deref().map(Into::into),
             topics: self
@@ -283,10 +182,20 @@ impl Stream {
             last_event_id: hub.id(self.cursor.position()).to_string(),
         }
     }
+
+    /// Notes what is delivered.
+    pub(crate) fn count(&mut self, hub: &Shared, batch: Arc<Batch>) -> Delivery {
+        let (events, bytes) = (batch.events() as u64, batch.bytes().len() as u64);
+        self.events += events;
+        self.bytes += bytes;
+        Counters::add(&hub.counters.delivered, events);
+        Counters::add(&hub.counters.delivered_bytes, bytes);
+        Delivery::Frames(batch)
+    }
 }
 
 /// What a stream begins with: the reconnection time, and its position, so that the first reconnect can resume.
-fn opening(hub: &HubInner, cursor: &Cursor, options: &StreamOptions) -> Option<Vec<u8>> {
+fn opening(hub: &Shared, cursor: &Cursor, options: &StreamOptions) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(retry) = options.retry {
         bytes.extend_from_slice(format!("retry: {retry}\n").as_bytes());

@@ -1,52 +1,43 @@
-//! The pull side for code: a subscription read event by event, by a thread or by a future.
+//! A subscription: topics and a position, not yet read.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use crate::error::Result;
-use crate::event::Event;
-use crate::hub::Hub;
-use crate::options::StreamOptions;
-use crate::selector::{Selector, Token};
-use crate::stream::{Delivery, EndReason};
+use crate::options::{OnGap, Start};
+use crate::shared::Shared;
 use crate::topic::cursor::Terms;
-use crate::wire::parse::Parser;
 
 /// A position over some topics, not yet read: it pins and registers nothing. So "subscribe, then read the database,
 /// then answer" loses nothing and leaks nothing.
 #[derive(Clone)]
 pub struct Subscription {
-    hub: Hub,
+    shared: Arc<Shared>,
     terms: Terms,
 }
 
 impl Subscription {
-    pub(crate) fn new(hub: Hub, terms: Terms) -> Self {
-        Self { hub, terms }
+    pub(crate) fn new(shared: Arc<Shared>, terms: Terms) -> Self {
+        Self { shared, terms }
     }
 
     pub(crate) fn terms(&self) -> &Terms {
         &self.terms
     }
 
-    /// The hub it reads.
-    pub fn hub(&self) -> &Hub {
-        &self.hub
+    /// What its hub shares with it.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The id after which it reads, unless a client's id replaces it.
     pub fn position(&self) -> String {
-        self.hub.inner.id(self.terms.head).to_string()
+        self.shared.id(self.terms.head).to_string()
     }
 
     /// The same subscription from a client's last event id. An empty one, and a start given in code, change nothing.
     #[must_use]
     pub fn resume(mut self, last_event_id: &str) -> Self {
         if !last_event_id.is_empty() {
-            self.terms.start = crate::options::Start::After(last_event_id.to_owned());
+            self.terms.start = Start::After(last_event_id.to_owned());
         }
         self
     }
@@ -54,195 +45,7 @@ impl Subscription {
     /// The same subscription, going on live after a gap: for streams whose snapshot stands in for the replay.
     #[must_use]
     pub fn live_after_gap(mut self) -> Self {
-        self.terms.on_gap = crate::options::OnGap::Live;
+        self.terms.on_gap = OnGap::Live;
         self
-    }
-
-    /// Starts reading.
-    ///
-    /// # Errors
-    /// `Closed` where the hub is.
-    pub fn reader(&self) -> Result<Reader> {
-        let signal = Arc::new(Signal::default());
-        let selector = {
-            let signal = signal.clone();
-            self.hub.selector(move || signal.raise())
-        };
-        let token = selector.add(self, &StreamOptions::default())?;
-        Ok(Reader {
-            selector,
-            token,
-            signal,
-            parser: Parser::with_max_event_size(usize::MAX),
-            events: VecDeque::new(),
-        })
-    }
-}
-
-/// One reader of a subscription: events in order, each once.
-pub struct Reader {
-    selector: Selector,
-    token: Token,
-    signal: Arc<Signal>,
-    // Frames are what logs hold; whoever reads events gets them parsed, as a client would.
-    parser: Parser,
-    events: VecDeque<Event>,
-}
-
-/// A wake-up call for one reader, whether it blocks or awaits.
-#[derive(Default)]
-struct Signal {
-    state: Mutex<(bool, Option<Waker>)>,
-    condvar: Condvar,
-}
-
-impl Signal {
-    fn raise(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = true;
-        let waker = state.1.take();
-        drop(state);
-        self.condvar.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Waits to be raised, and lowers itself. Whether it was raised in time.
-    fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if std::mem::take(&mut state.0) {
-                return true;
-            }
-            state = match deadline {
-                None => self
-                    .condvar
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return false;
-                    }
-                    self.condvar
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
-}
-
-/// What a reader found.
-enum Found {
-    Event(Event),
-    Nothing,
-    End,
-}
-
-impl Reader {
-    /// The next event, gap events included. Blocks, at most for `timeout`. `None` where none came in time, and where
-    /// the subscription has ended: see [`Reader::is_ended`].
-    ///
-    /// # Errors
-    /// None at present; the type leaves room for transports that fail.
-    pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event>> {
-        // A time that no clock will see is no limit.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            match self.find() {
-                Found::Event(event) => return Ok(Some(event)),
-                Found::Nothing if self.signal.wait(deadline) => {}
-                Found::Nothing | Found::End => return Ok(None),
-            }
-        }
-    }
-
-    /// The next event, awaited. Needs no particular runtime. `None` where the subscription has ended.
-    pub async fn next(&mut self) -> Option<Event> {
-        poll_fn(|context| {
-            // Set before looking: a wake-up call between the look and the return must find it.
-            {
-                let mut state = self
-                    .signal
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.0 = false;
-                state.1 = Some(context.waker().clone());
-            }
-            match self.find() {
-                Found::Event(event) => Poll::Ready(Some(event)),
-                Found::End => Poll::Ready(None),
-                Found::Nothing => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    /// Whether the subscription has ended: the hub was closed, or the reader was too slow.
-    pub fn is_ended(&self) -> bool {
-        self.selector.is_empty()
-    }
-
-    fn find(&mut self) -> Found {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Found::Event(event);
-            }
-            let bytes = match self.poll() {
-                None => return Found::Nothing,
-                Some(Delivery::Frames(batch)) => Bytes::Batch(batch),
-                Some(Delivery::Bytes(bytes) | Delivery::Gap(bytes)) => Bytes::Own(bytes),
-                Some(Delivery::End(end)) => {
-                    self.selector.remove(self.token, end.reason);
-                    return Found::End;
-                }
-            };
-            let events = &mut self.events;
-            // Frames of this hub parse; the limit is off.
-            let _ = self
-                .parser
-                .feed(bytes.as_ref(), |event| events.push_back(event.to_event()));
-        }
-    }
-
-    fn poll(&mut self) -> Option<Delivery> {
-        if self.selector.is_empty() {
-            return Some(Delivery::End(crate::stream::End {
-                reason: EndReason::Client,
-                last: None,
-                clean: true,
-            }));
-        }
-        // Answers the wake-up call, so that the next one comes.
-        let mut ready = Vec::new();
-        self.selector.select(&mut ready);
-        match ready.pop() {
-            Some((_, delivery)) => Some(delivery),
-            None => self.selector.poll(self.token),
-        }
-    }
-}
-
-enum Bytes {
-    Batch(Arc<crate::batch::Batch>),
-    Own(Arc<[u8]>),
-}
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Batch(batch) => batch.bytes(),
-            Self::Own(bytes) => bytes,
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.selector.remove(self.token, EndReason::Client);
     }
 }

@@ -24,6 +24,17 @@ test('vectors', () => {
   }
 })
 
+test('long texts with characters of every width, at every place', () => {
+  for (const char of ['é', '日', '🙂', '🙂🙂', 'é日🙂x']) {
+    for (let at = 0; at < 70; at += 1) {
+      for (const tail of [0, 1, 31, 2000]) {
+        const data = 'x'.repeat(at) + char + 'y'.repeat(tail)
+        assert.equal(encode({ data }).toString(), `data: ${data}\n\n`)
+      }
+    }
+  }
+})
+
 test('an event is frozen and keeps its fields', () => {
   const made = event({ data: { a: 1 }, event: 'note', id: '7', retry: 10, comment: 'c' })
   assert.ok(Object.isFrozen(made))

@@ -145,7 +145,7 @@ test('HEAD, refusals, wrong arguments', async () => {
   assert.equal(refused.status, 200)
   assert.match(await refused.text(), /^retry: \d+\n\n$/)
   const status = toResponse(get(), hub.subscribe('t'), { refuse: 'status' })
-  assert.equal(status.status, 503)
+  assert.equal(status.status, 429)
   assert.ok(Number(status.headers.get('retry-after')) > 0)
   await one.body.cancel()
   for (const source of ['text', 7, null, undefined]) assert.throws(() => toResponse(get(), source), TypeError)

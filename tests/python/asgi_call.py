@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from support import SOON, eventually
-
 from ssehub import Event, Parser
+from support import SOON, eventually
 
 App = Callable[..., Awaitable[None]]
 

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from support import SOON
-
 from ssehub import Event, Parser
+from support import SOON
 
 Address = tuple[str, int] | str
 """A host and port, or the path of a unix socket."""
@@ -57,7 +56,9 @@ class Wire:
             name.lower(): value for name, value in (field.split(": ", 1) for field in fields)
         }
         self._chunked = "chunked" in self.headers.get("transfer-encoding", "")
-        self._length = int(self.headers["content-length"]) if "content-length" in self.headers else None
+        self._length = (
+            int(self.headers["content-length"]) if "content-length" in self.headers else None
+        )
         self._take()
 
     def _read(self) -> bytes:
@@ -141,7 +142,9 @@ class Wire:
 
 def post(address: Address, data: str, path: str = "/publish") -> str:
     """Publishes by way of a test application; the id."""
-    with Wire(address, path, method="POST", body=data.encode(), headers={"Connection": "close"}) as wire:
+    with Wire(
+        address, path, method="POST", body=data.encode(), headers={"Connection": "close"}
+    ) as wire:
         wire.wait_end()
         assert wire.status == 200, bytes(wire.body)
         return wire.body.decode()

@@ -55,7 +55,7 @@ def threads(*functions: Callable[[], object]) -> Iterator[None]:
     def run(function: Callable[[], object]) -> None:
         try:
             function()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again by the test
             errors.append(error)
 
     started = [threading.Thread(target=run, args=(f,), daemon=True) for f in functions]

@@ -67,7 +67,7 @@ class Checked:
     name: Annotated[str, pydantic.Field(min_length=1)]
 
 
-Pair = namedtuple("Pair", "a b")  # noqa: PYI024
+Pair = namedtuple("Pair", "a b")
 
 TEXTS = [
     ("text", "text"),
@@ -122,8 +122,11 @@ JSON = [
     ),
     (Numbers([1, 2]), "[1,2]"),
     (Checked(name="x"), '{"name":"x"}'),
-    ({"deep": {"id": UUID, "at": [MOMENT.date()]}}, f'{{"deep":{{"id":"{UUID}","at":["2026-01-02"]}}}}'),
-    ({1: "a", 2.5: "b", True: "c", None: "d"}, '{"1":"c","2.5":"b","null":"d"}'),
+    (
+        {"deep": {"id": UUID, "at": [MOMENT.date()]}},
+        f'{{"deep":{{"id":"{UUID}","at":["2026-01-02"]}}}}',
+    ),
+    ({1: "a", 2.5: "b", False: "c", None: "d"}, '{"1":"a","2.5":"b","false":"c","null":"d"}'),
     ({UUID: 1}, f'{{"{UUID}":1}}'),
     ({Colour.RED: {datetime.date(2026, 1, 2): UUID}}, f'{{"red":{{"2026-01-02":"{UUID}"}}}}'),
     ({"list": [{UUID: Point(1)}]}, f'{{"list":[{{"{UUID}":{{"x":1,"y":null}}}}]}}'),

@@ -9,15 +9,15 @@ from typing import Any
 
 import pydantic
 import pytest
-from asgi_call import Call
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
-from support import SOON, eventually
 
+from asgi_call import Call
 from ssehub import Event, Hub
 from ssehub.fastapi import EventSourceResponse
 from ssehub.http import FINISHED_BLOCK
 from ssehub.testing import connect
+from support import SOON, eventually
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
 
@@ -118,7 +118,7 @@ async def test_dependencies_live_as_long_as_an_iterable_s_stream() -> None:
 
     @app.get("/")
     async def endpoint(
-        session: str = Depends(session),  # noqa: B008 - FastAPI's way
+        session: str = Depends(session),
     ) -> EventSourceResponse:
         async def source() -> AsyncIterator[str]:
             for _ in range(2):
@@ -146,7 +146,7 @@ async def test_a_dependency_s_end_runs_when_the_client_leaves() -> None:
 
     @app.get("/")
     async def endpoint(
-        session: str = Depends(session),  # noqa: B008 - FastAPI's way
+        session: str = Depends(session),
     ) -> EventSourceResponse:
         return EventSourceResponse(hub.subscribe("t"))
 
@@ -244,7 +244,7 @@ async def test_the_mark_and_204_of_an_endpoint_that_yields() -> None:
     call = Call(app)
     await call.end()
     assert call.body.endswith(FINISHED_BLOCK)
-    call = Call(app, headers={"last-event-id": "ssehub:finished"})
+    call = Call(app, headers={"last-event-id": "ssehub:end"})
     await call.end()
     assert (call.status, call.body, runs) == (204, b"", [1])
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, abort, g, jsonify, request
-from support import SOON, published, threads
 
 from ssehub import ArgumentError, Event, HandoffError, History, Hub, Limits, Parser, StreamInfo
 from ssehub.flask import EventSourceResponse
 from ssehub.http import ERROR_EVENT, FINISHED_BLOCK
 from ssehub.testing import connect
+from support import SOON, published, threads
 
 SSE = {"accept": "text/event-stream"}
 
@@ -409,13 +409,13 @@ def test_the_data_rule_and_the_mark() -> None:
         + FINISHED_BLOCK
     )
     call.close()
-    again = Call(app, headers={"last-event-id": "ssehub:finished"})
+    again = Call(app, headers={"last-event-id": "ssehub:end"})
     assert (again.status, again.rest(), runs) == (204, b"", [1])
     assert "content-type" not in again.headers
-    posted = Call(app, method="POST", headers={"last-event-id": "ssehub:finished"})
+    posted = Call(app, method="POST", headers={"last-event-id": "ssehub:end"})
     assert posted.status == 200
     assert not posted.rest().endswith(FINISHED_BLOCK)
-    ever = Call(source_app(source, once=False), headers={"last-event-id": "ssehub:finished"})
+    ever = Call(source_app(source, once=False), headers={"last-event-id": "ssehub:end"})
     assert ever.status == 200
     ever.rest()
 

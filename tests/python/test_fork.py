@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from support import SOON, drained, published, take, threads
 
 from ssehub import History, Hub
+from support import SOON, drained, published, take, threads
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -37,7 +37,7 @@ def in_child(function: Callable[[], None]) -> None:
             watchdog.start()
             function()
             code = 0
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to the parent
             os.write(write, repr(error).encode())
         finally:
             os._exit(code)

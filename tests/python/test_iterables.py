@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from asgi_call import Call
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -19,12 +18,13 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from support import SOON, eventually
 
+from asgi_call import Call
 from ssehub import Event, HandoffError
 from ssehub.http import ERROR_EVENT, FINISHED_BLOCK
 from ssehub.starlette import EventSourceResponse
 from ssehub.testing import connect
+from support import SOON, eventually
 
 MARK = FINISHED_BLOCK
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
@@ -143,8 +143,7 @@ async def test_heartbeats_while_the_source_waits(kind: str) -> None:
 
     async def aslow() -> AsyncIterator[str]:
         yield "a"
-        while not gate.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(gate.wait, SOON)
         yield "b"
 
     call = Call(EventSourceResponse(slow() if kind == "sync" else aslow(), heartbeat=0.05))
@@ -385,9 +384,7 @@ async def test_the_finished_mark_and_204() -> None:
 
 
 async def test_a_source_that_is_answered_204_does_not_warn() -> None:
-    call = Call(
-        EventSourceResponse(async_items("a")), headers={"last-event-id": "ssehub:finished"}
-    )
+    call = Call(EventSourceResponse(async_items("a")), headers={"last-event-id": "ssehub:end"})
     await call.end()
     assert call.status == 204
 

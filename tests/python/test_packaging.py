@@ -13,10 +13,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from processes import ROOT
 
 import ssehub
 import ssehub._ssehub
+from processes import ROOT
 from ssehub import Hub, Subscription
 
 PACKAGE = Path(inspect.getfile(ssehub)).parent
@@ -107,7 +107,15 @@ def test_names_in_tracebacks_are_the_public_ones() -> None:
 def test_imports_without_what_is_optional(module: str) -> None:
     """Each module needs its own framework and no other; the package needs none."""
     framework = module.partition(".")[2]
-    blocked = {"starlette", "fastapi", "flask", "pydantic", "typing_extensions", "werkzeug", "anyio"}
+    blocked = {
+        "starlette",
+        "fastapi",
+        "flask",
+        "pydantic",
+        "typing_extensions",
+        "werkzeug",
+        "anyio",
+    }
     allowed = {
         "starlette": {"starlette", "anyio", "typing_extensions"},
         "fastapi": blocked - {"flask", "werkzeug"},

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
-from asgi_call import Call
-from support import SOON, eventually, threads
 
+from asgi_call import Call
 from ssehub import ClosedError, Event, History, Hub, LaggedError, Limits, Parser, pattern
 from ssehub.starlette import EventSourceResponse
+from support import SOON, eventually, threads
 
 DURATION = 1.0
 
@@ -85,7 +86,10 @@ def test_everything_at_once_on_one_hub() -> None:
                 await call.leave()
 
     with threads(
-        *[until(end, publish)] * 2, *[until(end, read)] * 3, until(end, look), lambda: asyncio.run(loop())
+        *[until(end, publish)] * 2,
+        *[until(end, read)] * 3,
+        until(end, look),
+        lambda: asyncio.run(loop()),
     ):
         pass
     gc.collect()
@@ -100,16 +104,12 @@ def test_close_and_reset_under_fire() -> None:
     end = time.monotonic() + DURATION
 
     def publish(chance: random.Random) -> None:
-        try:
+        with suppress(ClosedError):
             hub.publish("t", "x")
-        except ClosedError:
-            pass
 
     def read(chance: random.Random) -> None:
-        try:
+        with suppress(ClosedError, TimeoutError):
             hub.subscribe("t").get(timeout=0.001)
-        except (ClosedError, TimeoutError):
-            pass
 
     def reset(chance: random.Random) -> None:
         hub.close()

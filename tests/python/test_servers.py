@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from http_stream import Address, Wire, post, stats
 from processes import Child, free_port, running, wait_for
 from support import SOON
@@ -73,10 +77,10 @@ ALL = [*ASGI, *WSGI]
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[tuple[Child, Address]]:
+def serving(server: Server, **more: str) -> Iterator[tuple[Child, Address]]:
     port = free_port()
     command = [part.format(port=port) for part in server.command]
-    env = {"PYTHONPATH": APPS}
+    env = {"PYTHONPATH": APPS, **more}
     with running(command, url=f"http://127.0.0.1:{port}/", env=env) as child:
         yield child, ("127.0.0.1", port)
 
@@ -149,6 +153,19 @@ def test_gunicorn_sync() -> None:
         no_complaints(child)
 
 
+@pytest.mark.parametrize("server", WSGI, ids=str)
+def test_a_stalled_client_does_not_keep_a_thread(server: Server) -> None:
+    """Its thread waits in the server's `send`; somebody else has to notice."""
+    with serving(server, SSEHUB_TEST_WRITE_TIMEOUT="500") as (child, address):
+        wire = Wire(address, headers=SSE)
+        wait_for(lambda: gone(address, 1), "the stream")
+        for _ in range(60):
+            post(address, "x" * 200_000)
+        wait_for(lambda: gone(address), "the end of a client that takes nothing")
+        assert stats(address)["closed"]["slow"] == 1
+        wire.close()
+
+
 def test_gunicorn_preload() -> None:
     """The hub is made, and used, before the fork."""
     server = gunicorn("gthread", "--threads", "8", "--preload", "-w", "2", wsgi=True)
@@ -202,8 +219,6 @@ def test_a_hundred_streams_end_soon() -> None:
 
 @pytest.mark.parametrize("stalled", [False, True])
 def test_ctrl_c_once(stalled: bool) -> None:
-    import signal
-
     with serving(UVICORN) as (child, address):
         wire = Wire(address, headers=SSE)
         wait_for(lambda: gone(address, 1), "the stream")
@@ -237,6 +252,18 @@ def test_iterables_on_a_real_server(server: Server) -> None:
             assert wire.next().event == "ssehub:error"
             assert not wire.wait_end(), "the client must be able to tell"
             assert b"secret" not in wire.body
+
+
+def test_an_endless_iterable_does_not_keep_the_server() -> None:
+    with serving(UVICORN) as (child, address):
+        wire = Wire(address, "/chat")
+        assert wire.next().data == "hello"
+        took = child.end(timeout=12)
+        print(f"uvicorn: SIGTERM with an endless iterable: {took:.2f} s")
+        # Cut: the client must be able to tell.
+        assert not wire.wait_end()
+        wire.close()
+        assert "Traceback" not in child.output(), child.output()
 
 
 @pytest.mark.parametrize("server", WSGI, ids=str)
@@ -295,8 +322,6 @@ def test_a_unix_socket(kind: str, tmp_path: Path) -> None:
 
 def test_a_client_that_closes_only_its_sending_side() -> None:
     """EOF from the client counts as leaving, as with all these servers."""
-    import socket
-
     with serving(UVICORN) as (child, address):
         with Wire(address, headers=SSE) as wire:
             wire.until_body(b"id: ")
@@ -306,9 +331,6 @@ def test_a_client_that_closes_only_its_sending_side() -> None:
 
 
 def test_a_client_that_resets_and_one_that_sends_junk() -> None:
-    import socket
-    import struct
-
     with serving(UVICORN) as (child, address):
         for _ in range(20):
             wire = Wire(address, headers=SSE)
@@ -325,13 +347,15 @@ def test_a_client_that_resets_and_one_that_sends_junk() -> None:
 @pytest.mark.parametrize("server", [UVICORN, WSGI[0]], ids=str)
 def test_a_pipelining_keep_alive_client(server: Server) -> None:
     """A stream may follow other requests on one connection."""
-    with serving(server) as (_, address):
-        with Wire(address, "/", headers={"Connection": "keep-alive"}) as first:
-            assert bytes(first.body) == b"ok" or first.wait_end()
-            first.socket.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-            deadline = time.monotonic() + SOON
-            data = b""
-            while b"retry: 1000" not in data:
-                assert time.monotonic() < deadline
-                data += first.socket.recv(65536)
-            assert data.startswith(b"HTTP/1.1 200")
+    with (
+        serving(server) as (_, address),
+        Wire(address, "/", headers={"Connection": "keep-alive"}) as first,
+    ):
+        assert bytes(first.body) == b"ok" or first.wait_end()
+        first.socket.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        deadline = time.monotonic() + SOON
+        data = b""
+        while b"retry: 1000" not in data:
+            assert time.monotonic() < deadline
+            data += first.socket.recv(65536)
+        assert data.startswith(b"HTTP/1.1 200")

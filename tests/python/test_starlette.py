@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgi_call import Call
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -20,8 +19,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import eventually, published
 
+from asgi_call import Call
 from ssehub import (
     ArgumentError,
     ClosedError,
@@ -35,6 +34,7 @@ from ssehub import (
 )
 from ssehub.starlette import EventSourceResponse
 from ssehub.testing import connect
+from support import eventually, published
 
 SSE = {"accept": "text/event-stream"}
 
@@ -781,8 +781,6 @@ async def test_one_loop_s_streams_do_not_disturb_each_other() -> None:
     assert len(slow.messages) <= 5
     for call in (slow, fast):
         await call.leave()
-
-
 
 
 def test_importing_starlette_s_module_needs_no_fastapi() -> None:

@@ -14,9 +14,9 @@ import time
 import weakref
 
 import pytest
-from support import SOON, ataken, drained, eventually, published, take, threads
 
 from ssehub import ClosedError, History, Hub, LaggedError, SSEHubError, Subscription
+from support import SOON, ataken, drained, eventually, published, take, threads
 
 
 async def test_async_iteration() -> None:
@@ -508,3 +508,46 @@ def test_no_thread_or_descriptor_is_left() -> None:
         session()
     gc.collect()
     assert (descriptors(), threading.active_count()) == before
+
+
+async def test_in_a_loop_that_debugs() -> None:
+    asyncio.get_running_loop().set_debug(True)
+    hub = Hub()
+    reader = hub.subscribe("t")
+    with threads(lambda: published(hub, 20)):
+        assert await ataken(reader, 20) == [str(n) for n in range(20)]
+    hub.publish("t", "own thread")
+    assert await ataken(reader, 1) == ["own thread"]
+
+
+def test_under_gevent_other_greenlets_go_on() -> None:
+    code = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+import ssehub
+hub = ssehub.Hub()
+got = []
+
+def read():
+    for event in hub.subscribe("t"):
+        got.append(event.data)
+
+readers = [gevent.spawn(read) for _ in range(3)]
+gevent.sleep(0.01)
+for n in range(3):
+    hub.publish("t", str(n))
+    gevent.sleep(0.01)
+# A real thread may publish, too.
+gevent.get_hub().threadpool.apply(hub.publish, ("t", "thread"))
+gevent.sleep(0.05)
+hub.close()
+gevent.joinall(readers, timeout=5)
+assert all(reader.dead for reader in readers)
+print(sorted(got))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(sorted(["0", "1", "2", "thread"] * 3))

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from vectors import cases, stream_of
 
 import ssehub
 from ssehub import Event, EventTooLargeError, Parser
+from vectors import cases, stream_of
 
 PARSE = cases("parse")
 ENCODE = cases("encode")
@@ -39,9 +39,7 @@ class Outcome:
         return self
 
     def check(self, case: dict[str, Any]) -> None:
-        expected = [
-            {"event": "message", "data": "", "id": "", **event} for event in case["events"]
-        ]
+        expected = [{"event": "message", "data": "", "id": "", **event} for event in case["events"]]
         assert [{"event": e.event, "data": e.data, "id": e.id} for e in self.events] == expected
         assert self.error == case.get("error")
         assert self.parser.last_event_id == case["last_event_id"]

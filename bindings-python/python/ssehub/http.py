@@ -24,7 +24,7 @@ HEADERS = (
 )
 
 # The last id of a finished stream: an EventSource that comes back with it is told to stay away.
-FINISHED = "ssehub:finished"
+FINISHED = "ssehub:end"
 FINISHED_BLOCK = encode(id=FINISHED)
 HEARTBEAT = b":\n"
 # No details: they are in the server's log.

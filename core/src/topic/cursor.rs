@@ -99,6 +99,8 @@ pub(crate) struct Gap {
     pub(crate) last_event_id: Option<Box<str>>,
     /// Where the reader stood.
     pub(crate) from: u64,
+    /// Losses up to here are told by it.
+    pub(crate) lost: u64,
     /// From where it goes on: the id of the gap event.
     pub(crate) to: u64,
 }
@@ -166,7 +168,7 @@ impl Cursor {
             // read and is older than that.
             cursor.told = lost;
         } else if lost > cursor.position {
-            cursor.start_gap(GapReason::Expired, given, lost, head);
+            cursor.start_gap(table, GapReason::Expired, given, lost);
         }
         cursor
     }
@@ -183,29 +185,40 @@ impl Cursor {
         {
             self.catch_up = None;
         }
-        // Not before what is lost: whoever comes back with the gap event's id is not told again.
-        let to = self.position.max(lost);
-        self.start_gap(GapReason::Unknown, Some(id), to, table.head());
+        let lost = self.position.max(lost);
+        self.start_gap(table, GapReason::Unknown, Some(id), lost);
         self
     }
 
-    fn start_gap(&mut self, reason: GapReason, given: Option<&str>, lost: u64, head: u64) {
+    fn start_gap(&mut self, table: &Table, reason: GapReason, given: Option<&str>, lost: u64) {
         let from = self.position;
-        let to = match self.on_gap {
-            OnGap::Replay => lost,
-            OnGap::Live => head,
+        let (lost, to) = match self.on_gap {
+            // Whoever comes back with the gap event's id gets all that is left, and is not told again unless one topic
+            // still has events from before the loss of another.
+            OnGap::Replay => (lost, lost.min(self.first_left(table).saturating_sub(1))),
+            OnGap::Live => (table.head(), table.head()),
         };
         if self.on_gap == OnGap::Live {
-            self.position = head;
+            self.position = to;
             self.catch_up = None;
         }
-        self.told = self.told.max(to);
+        self.told = self.told.max(lost);
         self.gap = Some(Box::new(Gap {
             reason,
             last_event_id: given.map(Into::into),
             from,
+            lost,
             to,
         }));
+    }
+
+    /// The oldest event that will be read.
+    fn first_left(&self, table: &Table) -> u64 {
+        self.all_logs(table)
+            .into_iter()
+            .filter_map(|(log, after)| Some(log.get(log.after(after))?.seq))
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Finds what stands between the position and the sources' own logs. With a time, what is out of the histories by
@@ -283,15 +296,7 @@ impl Cursor {
 
     /// The position after which the retained events have at most so many bytes.
     fn newest_within(&self, table: &Table, mut bytes: u64) -> u64 {
-        // All that will be read: what the catch-up has, and what comes after it.
-        let mut logs = self.logs(table);
-        if let Some(catch_up) = &self.catch_up {
-            logs.extend(
-                self.live_logs(table)
-                    .into_iter()
-                    .map(|(log, _)| (log, catch_up.until)),
-            );
-        }
+        let logs = self.all_logs(table);
         // The newest frame of each log, as far as not looked at; the newest of all on top.
         let last = |log: usize, end: usize| {
             let at = end.checked_sub(1)?;
@@ -330,6 +335,19 @@ impl Cursor {
                 .collect(),
             None => self.live_logs(table),
         }
+    }
+
+    /// All that will be read: what the catch-up has, and what comes after it.
+    fn all_logs<'t>(&self, table: &'t Table) -> Vec<(&'t Log, u64)> {
+        let mut logs = self.logs(table);
+        if let Some(catch_up) = &self.catch_up {
+            logs.extend(
+                self.live_logs(table)
+                    .into_iter()
+                    .map(|(log, _)| (log, catch_up.until)),
+            );
+        }
+        logs
     }
 
     fn live_logs<'t>(&self, table: &'t Table) -> Vec<(&'t Log, u64)> {
@@ -500,7 +518,7 @@ impl Cursor {
         if lost <= known {
             return None;
         }
-        self.start_gap(reason, None, lost, head);
+        self.start_gap(table, reason, None, lost);
         if reason == GapReason::Lagged {
             // Told, and forgiven: lag is counted anew.
             self.mark = head;

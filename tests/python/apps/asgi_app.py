@@ -52,21 +52,21 @@ async def stats(request: Request) -> Response:
 
 
 async def load(request: Request) -> Response:
-    """Publishes count events of so many bytes, no faster than so many per second."""
+    """Publishes count events of so many bytes, as fast as so many clients take them."""
     query = request.query_params
-    count, size, pace = int(query["count"]), int(query["size"]), int(query["pace"])
-    asyncio.get_running_loop().create_task(_load(count, size, pace))
+    count, size, clients = int(query["count"]), int(query["size"]), int(query["clients"])
+    asyncio.get_running_loop().create_task(_load(count, size, clients))
     return Response("begun")
 
 
-async def _load(count: int, size: int, pace: int) -> None:
-    burst = max(pace // 50, 1)
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    for n in range(0, count, burst):
-        for m in range(n, min(n + burst, count)):
-            hub.publish("t", f"{m} ".ljust(size, "x"))
-        await asyncio.sleep(max(begin + (n + burst) / pace - loop.time(), 0))
+async def _load(count: int, size: int, clients: int) -> None:
+    begin = hub.stats().delivered
+    for n in range(count):
+        hub.publish("t", f"{n} ".ljust(size, "x"))
+        if n % 20 == 0:
+            await asyncio.sleep(0)
+            while hub.stats().delivered - begin < (n - 200) * clients:
+                await asyncio.sleep(0.005)
 
 
 routes = [

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 
 from flask import Flask, Response, jsonify, request
 
+import ssehub.stalled
 from ssehub import Hub
 from ssehub.flask import EventSourceResponse
 
 hub = Hub(retry=1000)
+if "SSEHUB_TEST_WRITE_TIMEOUT" in os.environ:
+    ssehub.stalled.WRITE_TIMEOUT = int(os.environ["SSEHUB_TEST_WRITE_TIMEOUT"])
 # Before any fork: `gunicorn --preload` loads this in the parent.
 hub.publish("t", f"from {os.getpid()}")
 app = Flask(__name__)

@@ -394,7 +394,7 @@ impl Model {
         } else {
             assert!(!reader.unknown);
             self.settle(reader, gap.from);
-            assert!(gap.to > reader.told, "told twice");
+            assert!(gap.lost > reader.told, "told twice");
             let forgotten = self.world.table.floor() > reader.position;
             assert!(
                 forgotten
@@ -404,7 +404,7 @@ impl Model {
                 "a false gap: {gap:?}"
             );
         }
-        reader.told = gap.to;
+        reader.told = gap.lost;
         reader.id = Some(format!("{EPOCH:016x}-{}", gap.to));
         if reader.terms.on_gap == OnGap::Replay && gap.reason == GapReason::Unknown {
             // The cap on such a replay is out of reach here: nothing else may be left out.
