@@ -156,7 +156,7 @@ def test_gunicorn_sync() -> None:
 @pytest.mark.parametrize("server", WSGI, ids=str)
 def test_a_stalled_client_does_not_keep_a_thread(server: Server) -> None:
     """Its thread waits in the server's `send`; somebody else has to notice."""
-    with serving(server, SSEHUB_TEST_WRITE_TIMEOUT="500") as (child, address):
+    with serving(server, SSEHUB_TEST_WRITE_TIMEOUT="500") as (_, address):
         wire = Wire(address, headers=SSE)
         wait_for(lambda: gone(address, 1), "the stream")
         for _ in range(60):

@@ -3,6 +3,7 @@
 Run: python3 tests/vectors/check.py    (standard library only; exit status 1 on any disagreement)
 Both work on the whole byte string at once, follow the text of the standard step by step, and are not meant to be fast.
 """
+
 import json
 import pathlib
 import re
@@ -18,7 +19,9 @@ class Stream:
 
     def __init__(self, stream: bytes, limit: int | None = None):
         self.events, self.last_event_id, self.retry, self.error = [], "", None, None
-        text = stream.decode("utf-8", "replace").removeprefix("\ufeff")  # one U+FFFD per maximal subpart; one BOM
+        text = stream.decode("utf-8", "replace").removeprefix(
+            "\ufeff"
+        )  # one U+FFFD per maximal subpart; one BOM
         *lines, unfinished = END_OF_LINE.split(text)
         data, event, id_buffer, own_id = [], "", "", ""
         for number, line in enumerate([*lines, unfinished]):
@@ -35,7 +38,9 @@ class Stream:
             if line == "":
                 self.last_event_id = id_buffer
                 if data:
-                    self.events.append({"event": event or "message", "data": "\n".join(data), "id": id_buffer})
+                    self.events.append(
+                        {"event": event or "message", "data": "\n".join(data), "id": id_buffer}
+                    )
                 data, event, own_id = [], "", ""
             elif name == "data":  # a comment has the empty name and matches nothing
                 data.append(value)
@@ -70,7 +75,12 @@ def join_parts(value):
         return [join_parts(v) for v in value]
     if not isinstance(value, dict):
         return value
-    return {k.removesuffix("_parts"): "".join(t * n for t, n in v) if k.endswith("_parts") else join_parts(v) for k, v in value.items()}
+    return {
+        k.removesuffix("_parts"): "".join(t * n for t, n in v)
+        if k.endswith("_parts")
+        else join_parts(v)
+        for k, v in value.items()
+    }
 
 
 def check_parse(case: dict):
@@ -84,7 +94,9 @@ def check_parse(case: dict):
     ends = [sum(chunks[: i + 1]) for i in range(len(chunks))]
     counts = [len(Stream(stream[:end], limit).events) for end in ends]
     yield "events_after_chunk", case.get("events_after_chunk", counts), counts
-    for end in range(len(stream) if len(stream) < 1500 else 0):  # what came out never changes by what comes later
+    for end in range(
+        len(stream) if len(stream) < 1500 else 0
+    ):  # what came out never changes by what comes later
         early = Stream(stream[:end], limit)
         yield f"events of the first {end} bytes", got["events"][: len(early.events)], early.events
         if early.error:
@@ -98,8 +110,19 @@ def check_encode(case: dict):
     if isinstance(wire, str):  # and it parses back to itself
         e, back = case["event"], Stream(wire.encode())
         data = [END_OF_LINE.sub("\n", e["data"])] if "data" in e else []
-        yield "round trip", [{"event": e.get("event") or "message", "data": d, "id": e.get("id", "")} for d in data], back.events
-        yield "round trip, id and retry", (e.get("id", ""), e.get("retry")), (back.last_event_id, back.retry)
+        yield (
+            "round trip",
+            [
+                {"event": e.get("event") or "message", "data": d, "id": e.get("id", "")}
+                for d in data
+            ],
+            back.events,
+        )
+        yield (
+            "round trip, id and retry",
+            (e.get("id", ""), e.get("retry")),
+            (back.last_event_id, back.retry),
+        )
 
 
 def main() -> int:
@@ -109,8 +132,27 @@ def main() -> int:
         names, seen = set(), {}
         for case in cases:
             name = case["name"]
-            same = seen.setdefault(json.dumps({k: case.get(k) for k in ("input", "input_hex", "chunks", "max_event_size", "event")}), name)
-            found = [("name and source", True, bool(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) and case["source"] and name not in names)), ("distinct", name, same)]
+            same = seen.setdefault(
+                json.dumps(
+                    {
+                        k: case.get(k)
+                        for k in ("input", "input_hex", "chunks", "max_event_size", "event")
+                    }
+                ),
+                name,
+            )
+            found = [
+                (
+                    "name and source",
+                    True,
+                    bool(
+                        re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name)
+                        and case["source"]
+                        and name not in names
+                    ),
+                ),
+                ("distinct", name, same),
+            ]
             names.add(name)
             for what, want, got in [*found, *check(case)]:
                 if want != got:

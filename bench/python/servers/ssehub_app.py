@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from common import EVENT, add_routes
 from fastapi import FastAPI
-from ssehub.fastapi import EventSourceResponse
 
 from ssehub import Hub
+from ssehub.fastapi import EventSourceResponse
 
 hub = Hub()
 app = FastAPI(lifespan=hub.lifespan)

@@ -32,10 +32,12 @@ from ssehub.http import (
     refusal,
     snapshot_bytes,
     start,
+    tell_closed,
 )
 from ssehub.options import milliseconds
 from ssehub.shutdown import shutdown
 from ssehub.source import in_thread
+from ssehub.stats import StreamInfo
 from ssehub.subscription import Subscription
 
 __all__ = ["Source", "begin"]
@@ -292,7 +294,18 @@ class SubscriptionStream(_Stream):
 class IterableStream(_Stream):
     """An iterable: it belongs to the request, and runs in the request's task and context."""
 
-    __slots__ = ("finished", "last_sent", "loop", "sending", "source", "started")
+    __slots__ = (
+        "bytes",
+        "events",
+        "finished",
+        "last_sent",
+        "loop",
+        "opened",
+        "reason",
+        "sending",
+        "source",
+        "started",
+    )
 
     def __init__(self, source: AsyncIterable[Any] | Iterable[Any], *args: Any) -> None:
         super().__init__(*args)
@@ -302,7 +315,9 @@ class IterableStream(_Stream):
         # Held while a message is being sent: a heartbeat may fall due just then.
         self.sending = asyncio.Lock()
         self.loop = asyncio.get_running_loop()
-        self.last_sent = self.loop.time()
+        self.opened = self.last_sent = self.loop.time()
+        self.events = self.bytes = 0
+        self.reason = "client"
 
     async def run(self) -> None:
         """Streams to the end of the source."""
@@ -313,15 +328,18 @@ class IterableStream(_Stream):
         try:
             async for item in iterator:
                 await self._write(item_bytes(item))
+                self.events += 1
                 if self.gone:
                     return
             self.finished = True
             mark = self.options.once and self.scope["method"] == "GET"
             await self._write(FINISHED_BLOCK if mark else b"", more=False)
+            self.reason = "finished"
         except asyncio.CancelledError:
             if not self._was_interrupted():
                 raise
         except Exception:
+            self.reason = "error"
             # Before the head the framework may still answer with an error page. After it the exception goes on too,
             # so that the server cuts the body without its terminator.
             if self.started and not self.gone:
@@ -336,10 +354,24 @@ class IterableStream(_Stream):
             close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
+            self._tell()
+
+    def _tell(self) -> None:
+        duration = self.loop.time() - self.opened
+        options = self.options
+        info = StreamInfo(
+            options.key, (), self.reason, "in-loop", duration, self.events, self.bytes, ""
+        )
+        tell_closed(info, str(self.scope.get("path", "")), [options.on_close])
 
     def end_soon(self, grace: float) -> None:
         """The server is to stop: gives the source some seconds, then cuts the stream."""
-        self.loop.call_later(grace, self._leave)
+        self.loop.call_later(grace, self._shut)
+
+    def _shut(self) -> None:
+        if not self.finished and not self.gone:
+            self.reason = "drain"
+            self._leave()
 
     def _items(self) -> AsyncIterator[Any]:
         source = self.source
@@ -355,6 +387,7 @@ class IterableStream(_Stream):
             try:
                 await self._start()
                 await (self._body if more else self._finish)(data)
+                self.bytes += len(data)
             except OSError:
                 # ASGI 2.4: what `send` raises once the client has gone.
                 self._leave()

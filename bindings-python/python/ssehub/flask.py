@@ -42,7 +42,7 @@ class EventSourceResponse(Response):
         expires_at: When the client's right to the stream ends: a timestamp in seconds, or a datetime.
         once: Whether a finished GET stream of an iterable is marked, so that an EventSource that reconnects is told
             204 and does not run the source again.
-        on_close: Called with a StreamInfo when the stream of a subscription is over.
+        on_close: Called with a StreamInfo when the stream is over.
         announce_position: Whether a stream begins with its position, as a block that has only an id.
         refuse: What a client is told when a limit is reached or the hub drains: "retry" or "status".
     """

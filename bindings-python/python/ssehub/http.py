@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ssehub.hub import Hub
     from ssehub.stats import StreamInfo
     from ssehub.subscription import Subscription
+
+logger = logging.getLogger("ssehub")
+access = logging.getLogger("ssehub.access")
 
 HEADERS = (
     (b"content-type", b"text/event-stream"),
@@ -138,3 +142,28 @@ def snapshot_bytes(hub: Hub, items: Any, at: str | None) -> bytes:
         encode(event.data, event=event.event, id=id, retry=event.retry, comment=event.comment)
         for event, id in [*((event, None) for event in others), (last, at)]
     )
+
+
+def call_back(function: Callable[[StreamInfo], object], info: StreamInfo) -> None:
+    """Calls what a user has registered: its errors are its own."""
+    try:
+        function(info)
+    except Exception:
+        logger.exception("a callback for streams failed: %r", function)
+
+
+def tell_closed(
+    stream: StreamInfo, path: str, callbacks: Iterable[Callable[[StreamInfo], object] | None]
+) -> None:
+    """Tells everybody who wants to know of a stream that is over. The path is without its query, which may be secret."""
+    access.info(
+        "%s %s %.3fs %d events %d bytes",
+        path,
+        stream.reason,
+        stream.duration,
+        stream.events,
+        stream.bytes,
+    )
+    for function in callbacks:
+        if function is not None:
+            call_back(function, stream)

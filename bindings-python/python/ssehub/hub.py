@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ssehub import _ssehub
 from ssehub._ssehub import Event
 from ssehub.errors import ArgumentError
+from ssehub.http import call_back, tell_closed
 from ssehub.loops import LoopHost
 from ssehub.options import (
     History,
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Hub"]
-
-logger = logging.getLogger("ssehub")
-access = logging.getLogger("ssehub.access")
 
 
 class Hub(_ssehub.Hub):
@@ -361,7 +358,7 @@ class Hub(_ssehub.Hub):
         if self._on_open:
             info = StreamInfo(key, topics, "", "in-loop", 0.0, 0, 0, position)
             for function in self._on_open:
-                _call(function, info)
+                call_back(function, info)
 
     def _closed(
         self,
@@ -374,24 +371,8 @@ class Hub(_ssehub.Hub):
             return
         info["topics"] = tuple(info["topics"])
         stream = StreamInfo(mode="in-loop", **info)
-        access.info(
-            "%s %s %.3fs %d events %d bytes",
-            path,
-            stream.reason,
-            stream.duration,
-            stream.events,
-            stream.bytes,
-        )
-        for function in self._on_close if on_close is None else [*self._on_close, on_close]:
-            _call(function, stream)
+        tell_closed(stream, path, [*self._on_close, on_close])
 
 
 # Hosts of a parent process: kept, so that their destructors never run here.
 _forgotten: list[object] = []
-
-
-def _call(function: Callable[[StreamInfo], object], info: StreamInfo) -> None:
-    try:
-        function(info)
-    except Exception:
-        logger.exception("a callback for streams failed: %r", function)

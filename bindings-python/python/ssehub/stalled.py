@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import Protocol
 
 from ssehub.http import WRITE_TIMEOUT
@@ -31,17 +32,17 @@ class Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._bodies: set[_Body] = set()
-        # The process whose thread runs: a forked child has none.
-        self._process = 0
+        # Weak: a body that its server forgets to close is still freed.
+        self._bodies: weakref.WeakSet[_Body] = weakref.WeakSet()
+        self._runs = False
 
     def add(self, body: _Body) -> None:
         """Watches a body until `remove`."""
         with self._lock:
             self._bodies.add(body)
-            if self._process == os.getpid():
+            if self._runs:
                 return
-            self._process = os.getpid()
+            self._runs = True
         threading.Thread(target=self._run, name="ssehub-stalled", daemon=True).start()
 
     def remove(self, body: _Body) -> None:
@@ -55,15 +56,24 @@ class Watch:
             with self._lock:
                 bodies = list(self._bodies)
                 if not bodies:
-                    self._process = 0
+                    self._runs = False
                     return
             now = time.monotonic()
-            for body in bodies:
-                since = body.busy_since
-                patience = DRAIN_TIMEOUT if body.draining else WRITE_TIMEOUT / 1000
-                if since is not None and now - since > patience:
-                    body.cut()
+            while bodies:
+                # Taken out, so that none is kept until the next look.
+                self._look(bodies.pop(), now)
+
+    @staticmethod
+    def _look(body: _Body, now: float) -> None:
+        since = body.busy_since
+        patience = DRAIN_TIMEOUT if body.draining else WRITE_TIMEOUT / 1000
+        if since is not None and now - since > patience:
+            body.cut()
 
 
 watch = Watch()
 """The one of this process."""
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has neither the thread nor the bodies.
+    os.register_at_fork(after_in_child=watch.__init__)  # type: ignore[misc]

@@ -66,7 +66,7 @@ class StreamInfo:
     Attributes:
         key: Whose stream it was, as the response said.
         topics: What it read.
-        reason: Why it ended: client, slow, drain, kick, expired, max_age, error; "" while it has not.
+        reason: Why it ended: client, slow, drain, kick, expired, max_age, error, or finished for an iterable; "" while it has not.
         mode: How it was served: "in-loop".
         duration: Seconds.
         events: Events handed to it.

@@ -6,6 +6,7 @@ The body is an object and not a generator: servers call `close` also on a body t
 from __future__ import annotations
 
 import _socket
+import contextlib
 import logging
 import os
 import queue
@@ -33,6 +34,7 @@ from ssehub.http import (
 from ssehub.options import milliseconds
 from ssehub.shutdown import DRAIN_SPREAD, DRAIN_TIMEOUT, shutdown
 from ssehub.source import AHEAD, PATIENCE, pump, start_thread
+from ssehub.stalled import watch
 from ssehub.subscription import Subscription
 
 __all__ = ["IterableBody", "SubscriptionBody", "last_event_id"]
@@ -51,20 +53,25 @@ def last_event_id(environ: dict[str, Any]) -> str:
     return position(given, str(environ.get("QUERY_STRING", "")))
 
 
+def client_socket(environ: dict[str, Any]) -> _socket.socket | None:
+    """A duplicate of the client's socket, as far as the server shows it. OSError where it is gone.
+
+    A raw one: gevent's sockets would wait where nothing here must.
+    """
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    descriptor = -1 if sock is None else sock.fileno()
+    # Closed here, or no socket at all: nothing to be seen of the client.
+    return None if descriptor < 0 else _socket.socket(fileno=os.dup(descriptor))
+
+
 def client_has_left(environ: dict[str, Any]) -> bool:
     """Whether the client has closed its side, as far as the server shows its socket."""
-    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    if sock is None:
-        return False
     try:
-        descriptor = sock.fileno()
-        if descriptor < 0:
-            # Closed here, or no socket at all: nothing to be seen of the client.
-            return False
-        # A raw duplicate: gevent's sockets would wait where this must not.
-        probe = _socket.socket(fileno=os.dup(descriptor))
+        probe = client_socket(environ)
     except (OSError, ValueError):
         return True
+    if probe is None:
+        return False
     try:
         return probe.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
@@ -92,6 +99,8 @@ class SubscriptionBody:
         self._signal = threading.Event()
         # When to look whether the server goes on.
         self._probe_at = 0.0
+        # Since when the server has been sending what it was given.
+        self.busy_since: float | None = None
         self._reason = "client"
         # Nothing to free before there is a stream.
         self._closed = True
@@ -109,6 +118,7 @@ class SubscriptionBody:
             connection=True,
         )
         self._closed = False
+        watch.add(self)
         shutdown.watch(self._hub)
         self._hub._opened(options.key, source.topics, self._selector.position(self._token) or "")
         # Made here, and not when the body is read: if it fails, the framework may still answer with an error page.
@@ -130,7 +140,27 @@ class SubscriptionBody:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._chunks)
+        self.busy_since = None
+        chunk = next(self._chunks)
+        self.busy_since = time.monotonic()
+        return chunk
+
+    @property
+    def draining(self) -> bool:
+        """Whether the stream is to end."""
+        return not self._hub.ready
+
+    def cut(self) -> None:
+        """The client takes nothing: fails the server's sending, so that its thread gets free."""
+        self._reason = "drain" if self.draining else "slow"
+        try:
+            sock = client_socket(self._environ)
+            if sock is not None:
+                with contextlib.closing(sock):
+                    sock.shutdown(socket.SHUT_RDWR)
+        except (OSError, ValueError):
+            # It has gone meanwhile.
+            return
 
     def _stream(self) -> Iterator[bytes]:
         try:
@@ -182,6 +212,7 @@ class SubscriptionBody:
         """Frees what the stream holds. Called by the server in any case."""
         if not self._closed:
             self._closed = True
+            watch.remove(self)
             info = self._selector.remove(self._token, self._reason)
             self._hub._closed(info, str(self._environ.get("PATH_INFO", "")), self._options.on_close)
 
