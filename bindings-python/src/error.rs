@@ -23,6 +23,11 @@ pub(crate) fn argument(py: Python<'_>, message: impl Into<String>) -> PyErr {
     new(py, "ArgumentError", message.into())
 }
 
+/// What is over.
+pub(crate) fn closed(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    new(py, "ClosedError", message.into())
+}
+
 pub(crate) fn wrong_type(message: impl Into<String>) -> PyErr {
     PyTypeError::new_err(message.into())
 }

@@ -12,6 +12,7 @@ use ssehub::{
 use crate::data;
 use crate::error::{OrRaise, argument, wrong_type};
 use crate::event::PyEvent;
+use crate::process::Owned;
 use crate::subscription::PySubscription;
 
 /// Count, bytes, and age in milliseconds, as `options.py` gives them.
@@ -24,20 +25,17 @@ pub(crate) struct PyHub {
     dumps: Option<Py<PyAny>>,
     // The hub of this process. A forked child finds its parent's here, whose threads and loops it does not have: it
     // makes its own, and forgets the parent's without running its destructors.
-    current: Mutex<Option<(u32, Hub)>>,
+    current: Mutex<Option<Owned<Hub>>>,
 }
 
 impl PyHub {
     pub(crate) fn hub(&self, py: Python<'_>) -> PyResult<Hub> {
-        let process = std::process::id();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((owner, hub)) = &*current
-            && *owner == process
-        {
+        if let Some(hub) = current.as_ref().and_then(Owned::get) {
             return Ok(hub.clone());
         }
         let hub = Hub::new(self.options.clone()).or_raise(py)?;
-        std::mem::forget(current.replace((process, hub.clone())));
+        *current = Some(Owned::new(hub.clone()));
         Ok(hub)
     }
 }
@@ -331,12 +329,8 @@ impl PyHub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some((owner, hub)) = hub {
-            if owner == std::process::id() {
-                hub.close();
-            } else {
-                std::mem::forget(hub);
-            }
+        if let Some(hub) = hub.as_ref().and_then(Owned::get) {
+            hub.close();
         }
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod hub;
 mod parser;
+mod process;
 mod selector;
 mod subscription;
 

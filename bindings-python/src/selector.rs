@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use ssehub::{Batch, Delivery, EndReason, Selector, StreamOptions, Token};
 
-use crate::error::{OrRaise, argument};
+use crate::error::{OrRaise, argument, closed};
 use crate::hub::PyHub;
+use crate::process::Owned;
 use crate::subscription::PySubscription;
 
 /// How many batches are kept as Python bytes: as many as one round has positions.
@@ -34,12 +35,21 @@ pub(crate) struct PyEnd {
 /// Serves many streams with one waker. `wake` is called from any thread, once for each time that `select` is due.
 #[pyclass(name = "Selector", module = "ssehub._ssehub", frozen)]
 pub(crate) struct PySelector {
-    inner: Selector,
+    inner: Owned<Selector>,
     // The latest batches as Python bytes: all clients of a loop share one object.
     shared: Mutex<Vec<(u64, Py<PyBytes>)>>,
 }
 
 impl PySelector {
+    fn inner(&self, py: Python<'_>) -> PyResult<&Selector> {
+        self.inner.get().ok_or_else(|| {
+            closed(
+                py,
+                "this stream was begun before a fork and is the parent process's: subscribe in the child",
+            )
+        })
+    }
+
     fn convert<'py>(&self, py: Python<'py>, delivery: Delivery) -> PyResult<Bound<'py, PyAny>> {
         Ok(match delivery {
             Delivery::Frames(batch) => self.bytes_of(py, &batch).into_any(),
@@ -90,7 +100,7 @@ impl PySelector {
             });
         };
         Ok(Self {
-            inner: hub.hub(py)?.selector(wake),
+            inner: Owned::new(hub.hub(py)?.selector(wake)),
             shared: Mutex::new(Vec::new()),
         })
     }
@@ -127,13 +137,16 @@ impl PySelector {
             write_timeout,
             connection,
         };
-        let token = self.inner.add(&subscription.inner, &options).or_raise(py)?;
+        let token = self
+            .inner(py)?
+            .add(&subscription.inner, &options)
+            .or_raise(py)?;
         Ok(token.to_bits())
     }
 
     /// What a stream has to send now: bytes, a Gap, an End, or None.
     fn poll<'py>(&self, py: Python<'py>, token: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.inner
+        self.inner(py)?
             .poll(Token::from_bits(token))
             .map(|delivery| self.convert(py, delivery))
             .transpose()
@@ -143,7 +156,8 @@ impl PySelector {
     /// again without having been woken.
     fn select<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Option<f64>)> {
         let mut ready = Vec::new();
-        let next = self.inner.select(&mut ready);
+        // A loop that was forked may have this to do still.
+        let next = self.inner.get().and_then(|inner| inner.select(&mut ready));
         let list = PyList::empty(py);
         for (token, delivery) in ready {
             list.append((token.to_bits(), self.convert(py, delivery)?))?;
@@ -162,7 +176,10 @@ impl PySelector {
             .into_iter()
             .find(|known| known.as_str() == reason)
             .ok_or_else(|| argument(py, format!("no reason to end a stream: {reason:?}")))?;
-        let Some(info) = self.inner.remove(Token::from_bits(token), reason) else {
+        let Some(inner) = self.inner.get() else {
+            return Ok(None);
+        };
+        let Some(info) = inner.remove(Token::from_bits(token), reason) else {
             return Ok(None);
         };
         let dict = PyDict::new(py);
@@ -182,15 +199,17 @@ impl PySelector {
 
     /// Whether a snapshot is due: at the begin of a stream that came without an id, and after a gap was delivered.
     fn needs_snapshot(&self, token: u64) -> bool {
-        self.inner.needs_snapshot(Token::from_bits(token))
+        self.inner
+            .get()
+            .is_some_and(|inner| inner.needs_snapshot(Token::from_bits(token)))
     }
 
     /// The id of a stream's position.
     fn position(&self, token: u64) -> Option<String> {
-        self.inner.position(Token::from_bits(token))
+        self.inner.get()?.position(Token::from_bits(token))
     }
 
     fn __len__(&self) -> usize {
-        self.inner.len()
+        self.inner.get().map_or(0, Selector::len)
     }
 }

@@ -1,4 +1,4 @@
-"""One ASGI call, message by message: what `ssehub.testing` hides, and servers see."""
+"""One ASGI call, message by message: what `ssehub.testing` hides, and servers see. And an application to call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from ssehub import Event, Parser
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ssehub import Event, Hub, Parser
+from ssehub.starlette import EventSourceResponse
 from support import SOON, eventually
 
 App = Callable[..., Awaitable[None]]
@@ -103,3 +110,29 @@ class Call:
         """What a server says when the client has gone; waits for the application to return."""
         self.gone.set()
         await asyncio.wait_for(self.task, within)
+
+
+SSE = {"accept": "text/event-stream"}
+
+
+def app_for(
+    hub: Hub, *topics: str, middleware: list[Middleware] | None = None, **options: Any
+) -> Starlette:
+    async def events(request: Request) -> Response:
+        return EventSourceResponse(hub.subscribe(*(topics or ("t",))), **options)
+
+    return Starlette(
+        routes=[Route("/", events, methods=["GET", "POST", "PUT"])], middleware=middleware or []
+    )
+
+
+async def opened(hub: Hub, count: int = 1) -> None:
+    await eventually(lambda: hub.stats().connections == count)
+
+
+def closed(hub: Hub, **reasons: int) -> bool:
+    stats = hub.stats()
+    counts = {reason: count for reason, count in stats.closed.items() if count}
+    assert stats.connections == 0
+    assert counts == reasons
+    return True

@@ -67,3 +67,13 @@ def threads(*functions: Callable[[], object]) -> Iterator[None]:
         assert not thread.is_alive(), "a thread hangs"
     if errors:
         raise errors[0]
+
+
+def data_of(events: list[Event]) -> list[str | None]:
+    return [event.data for event in events]
+
+
+def gap_of(event: Event) -> dict[str, str]:
+    assert event.event == "ssehub:gap"
+    found: dict[str, str] = event.json()
+    return found

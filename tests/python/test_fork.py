@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ssehub import History, Hub
+from ssehub import ClosedError, History, Hub
 from support import SOON, drained, published, take, threads
 
 pytestmark = [
@@ -179,6 +179,26 @@ def test_what_the_child_drops_does_not_disturb_the_parent() -> None:
 
     in_child(child)
     published(hubs[0], 1, first=1)
+    assert take(reader, 1) == ["1"]
+
+
+def test_a_reader_of_the_parent_s_is_refused_in_the_child() -> None:
+    """It would wait for a hub that nobody publishes to, and on locks that nobody may be left to release."""
+    hub = Hub()
+    reader, unstarted = hub.subscribe("t"), hub.subscribe("t")
+    published(hub, 1)
+    assert take(reader, 1) == ["0"]
+
+    def child() -> None:
+        with pytest.raises(ClosedError, match="subscribe in the child"):
+            reader.get(timeout=1)
+        reader.close()
+        # What was only prepared reads the child's own hub.
+        hub.publish("t", "child")
+        assert take(unstarted, 1) == ["child"]
+
+    in_child(child)
+    published(hub, 1, first=1)
     assert take(reader, 1) == ["1"]
 
 

@@ -170,7 +170,9 @@ def test_one_stalled_client_among_a_thousand(big_server: tuple[Child, Address]) 
     assert complete == clients - 1
     assert found["closed"]["slow"] == 1
     assert found["connections"] == clients - 1
-    assert peak < before + 64
+    # What uvicorn buffers for each client (64 KiB, and the delivery that went over it), whatever is published: 200 MB
+    # here. A machine that keeps up stays far below.
+    assert peak < before + 32 + clients * 0.16
     stalled.close()
     for reader in readers:
         reader.sock.close()
