@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, abort, g, jsonify, request
 
-from ssehub import ArgumentError, Event, HandoffError, Hub, Parser
+from ssehub import ArgumentError, Event, HandoffError, Hub, Parser, StreamInfo
 from ssehub.flask import EventSourceResponse
 from ssehub.http import ERROR_EVENT, FINISHED_BLOCK
 from support import SOON
@@ -234,3 +234,30 @@ def test_flask_s_own_test_client() -> None:
     response = app.test_client().get("/", headers={"Last-Event-ID": "none"})
     assert [event.event for event in Parser().feed(response.data)] == ["ssehub:gap", "message"]
     assert response.mimetype == "text/event-stream"
+
+
+@pytest.mark.parametrize("how", ["end", "leave", "fail"])
+def test_on_close(how: str) -> None:
+    told: list[StreamInfo] = []
+
+    def source() -> Iterator[str]:
+        yield "one"
+        if how == "fail":
+            raise RuntimeError("of the source")
+        if how == "leave":
+            yield "two"
+            time.sleep(0.1)
+
+    call = Call(source_app(source, key="k", on_close=told.append))
+    if how == "end":
+        call.rest()
+    elif how == "fail":
+        with pytest.raises(RuntimeError, match="of the source"):
+            call.rest()
+    else:
+        call.step()
+    call.close()
+    call.close()
+    [info] = told
+    assert (info.key, info.topics, info.events) == ("k", (), 1)
+    assert info.reason == {"end": "finished", "leave": "client", "fail": "error"}[how]

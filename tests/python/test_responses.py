@@ -19,7 +19,7 @@ from ssehub import (
     Subscription,
 )
 from ssehub.starlette import EventSourceResponse
-from support import published
+from support import eventually, published
 
 
 async def test_on_open_and_on_close_once_per_stream(caplog: pytest.LogCaptureFixture) -> None:
@@ -193,3 +193,24 @@ async def test_callbacks_may_publish() -> None:
     await second.leave()
     await first.has("a in", "b in", "b out")
     await first.leave()
+
+
+async def test_async_callbacks_are_awaited(caplog: pytest.LogCaptureFixture) -> None:
+    hub, seen = Hub(), []
+
+    @hub.on_open
+    async def on_open(info: StreamInfo) -> None:
+        await asyncio.sleep(0)
+        seen.append(("open", info.key))
+
+    async def on_close(info: StreamInfo) -> None:
+        await asyncio.sleep(0)
+        seen.append(("close", info.key))
+        raise RuntimeError("of the callback")
+
+    call = Call(app_for(hub, key="k", on_close=on_close))
+    await opened(hub)
+    await call.leave()
+    await eventually(lambda: len(seen) == 2)
+    assert seen == [("open", "k"), ("close", "k")]
+    await eventually(lambda: "a callback for streams failed" in caplog.text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -104,3 +106,20 @@ async def test_a_client_that_leaves_during_a_snapshot() -> None:
     await call.leave(within=1)
     assert cancelled == [1]
     assert closed(hub, client=1)
+
+
+async def test_a_sync_snapshot_does_not_stop_the_loop() -> None:
+    hub = Hub()
+    loop_thread = threading.get_ident()
+    token: ContextVar[str] = ContextVar("token")
+    token.set("the request's")
+    seen = []
+
+    def snapshot() -> Event:
+        seen.append((threading.get_ident() != loop_thread, token.get()))
+        return Event("state")
+
+    call = Call(with_snapshot(hub, snapshot))
+    await call.has("state")
+    await call.leave()
+    assert seen == [(True, "the request's")]

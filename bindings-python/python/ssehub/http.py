@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -145,11 +147,35 @@ def snapshot_bytes(hub: Hub, items: Any, at: str | None) -> bytes:
 
 
 def call_back(function: Callable[[StreamInfo], object], info: StreamInfo) -> None:
-    """Calls what a user has registered: its errors are its own."""
+    """Calls what a user has registered, sync or async: its errors are its own."""
     try:
-        function(info)
+        result = function(info)
+        if inspect.iscoroutine(result):
+            _run(result, function)
     except Exception:
         logger.exception("a callback for streams failed: %r", function)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any], function: object) -> None:
+    """Runs an async callback: in the request's loop, or, in a thread that has none, at once."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(coroutine)
+        return
+    task = loop.create_task(coroutine)
+    _running.add(task)
+
+    def done(task: asyncio.Task[Any]) -> None:
+        _running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a callback for streams failed: %r", function, exc_info=task.exception())
+
+    task.add_done_callback(done)
+
+
+# Async callbacks under way: a loop keeps only weak references to its tasks.
+_running: set[asyncio.Task[Any]] = set()
 
 
 def tell_closed(

@@ -30,8 +30,8 @@ class EventSourceResponse(Response):
         media_type: Instead of `text/event-stream`.
         background: A task for when the stream is over.
         key: Whose stream it is: `hub.disconnect(key=...)` ends it, limits per key count it.
-        snapshot: A callable, sync or async, whose Event (or list of them) a new client gets first: the state that
-            the stream's events then change. Called on a first connect and after a gap, not on a clean resume.
+        snapshot: A callable, sync (then called in a worker thread) or async, whose Event (or list of them) a new
+            client gets first: the state that the stream's events then change. Called on a first connect and after a gap, not on a clean resume.
         heartbeat: Seconds of silence after which a comment is sent; None for never. The hub's setting by default.
         handoff: "detach", "hold" or "off". This version serves every stream in the server's event loop, whatever is
             said here, except "require", which raises HandoffError.

@@ -30,11 +30,13 @@ from ssehub.http import (
     position,
     snapshot_bytes,
     start,
+    tell_closed,
 )
 from ssehub.options import milliseconds
 from ssehub.shutdown import DRAIN_SPREAD, DRAIN_TIMEOUT, shutdown
 from ssehub.source import AHEAD, PATIENCE, pump, start_thread
 from ssehub.stalled import watch
+from ssehub.stats import StreamInfo
 from ssehub.subscription import Subscription
 
 __all__ = ["IterableBody", "SubscriptionBody", "last_event_id"]
@@ -82,7 +84,7 @@ def client_has_left(environ: dict[str, Any]) -> bool:
         probe.close()
 
 
-# What a source hands over: ("item", bytes), ("end", None), ("error", exception).
+# What a source hands over: ("item", bytes), ("end", None), ("error", exception); and between them ("beat", bytes).
 _Item: TypeAlias = tuple[str, Any]
 
 
@@ -242,6 +244,10 @@ class IterableBody:
         self._first: _Item | None = None
         self._left = threading.Event()
         self._ended = False
+        # For whoever wants to know when it is over.
+        self._opened = time.monotonic()
+        self._events = self._bytes = 0
+        self._reason: str | None = "client"
         self._start = in_context(lambda: pump(source, self._put))
 
     @staticmethod
@@ -261,7 +267,7 @@ class IterableBody:
         try:
             kind, value = self._items.get(timeout=delay)
         except queue.Empty:
-            kind, value = "item", HEARTBEAT
+            kind, value = "beat", HEARTBEAT
         if kind == "error":
             self._ended = True
             raise value
@@ -275,9 +281,12 @@ class IterableBody:
             raise StopIteration
         kind, value = self._first if self._first is not None else self._wait()
         self._first = None
-        if kind == "item":
+        if kind in ("item", "beat"):
+            self._events += kind == "item"
+            self._bytes += len(value)
             return bytes(value)
         if kind == "error":
+            self._reason = "error"
             logger.error(
                 "the source of a stream failed: %s", self._environ.get("PATH_INFO"), exc_info=value
             )
@@ -287,6 +296,8 @@ class IterableBody:
         self._ended = True
         if isinstance(value, Exception):
             raise value
+        if kind == "end":
+            self._reason = "finished"
         if kind == "end" and self._mark:
             return FINISHED_BLOCK
         raise StopIteration
@@ -297,7 +308,7 @@ class IterableBody:
         while True:
             left = PROBE if due is None else min(PROBE, due - time.monotonic())
             if left <= 0:
-                return "item", HEARTBEAT
+                return "beat", HEARTBEAT
             try:
                 return self._items.get(timeout=left)
             except queue.Empty:
@@ -320,3 +331,9 @@ class IterableBody:
     def close(self) -> None:
         """Tells the source to stop at its next step. Called by the server in any case."""
         self._left.set()
+        reason, self._reason = self._reason, None
+        if reason is not None:
+            duration = time.monotonic() - self._opened
+            key, on_close = self._options.key, self._options.on_close
+            info = StreamInfo(key, (), reason, "in-loop", duration, self._events, self._bytes, "")
+            tell_closed(info, str(self._environ.get("PATH_INFO", "")), [on_close])
