@@ -1,22 +1,17 @@
 //! `Hub`: what of it must be fast or must be one with the core. The public class in `hub.py` adds the rest.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use ssehub::{
-    Event, Fields, History, Hub, HubOptions, Limits, OnGap, Slow, Start, SubscribeOptions, Topic,
-};
+use ssehub::{Event, Fields, Hub, HubOptions, OnGap, Start, SubscribeOptions, Topic};
 
 use crate::data;
 use crate::error::{OrRaise, argument, wrong_type};
 use crate::event::PyEvent;
+use crate::options::{PlainHistory, seconds, to_history, to_limits, to_slow};
 use crate::process::Owned;
 use crate::subscription::PySubscription;
-
-/// Count, bytes, and age in milliseconds, as `options.py` gives them.
-type PlainHistory = (usize, usize, Option<u64>);
 
 /// The native part of a hub.
 #[pyclass(name = "Hub", module = "ssehub._ssehub", frozen, subclass)]
@@ -61,12 +56,6 @@ impl PyHub {
         limits: &Bound<'_, PyDict>,
         dumps: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let limit = |name: &str| -> PyResult<usize> {
-            match limits.get_item(name)? {
-                Some(value) => value.extract(),
-                None => Err(argument(py, format!("limits lacks {name}"))),
-            }
-        };
         let options = HubOptions {
             history: to_history(history),
             topics: topics
@@ -78,17 +67,7 @@ impl PyHub {
             retry,
             heartbeat,
             write_timeout,
-            limits: Limits {
-                connections: limit("connections")?,
-                connections_per_key: limits
-                    .get_item("connections_per_key")?
-                    .and_then(|value| value.extract().transpose())
-                    .transpose()?,
-                topics_per_subscription: limit("topics_per_subscription")?,
-                event_size: limit("event_size")?,
-                history_bytes: limit("history_bytes")?,
-                tombstones: Limits::default().tombstones,
-            },
+            limits: to_limits(limits)?,
         };
         options.check().or_raise(py)?;
         Ok(Self {
@@ -426,25 +405,4 @@ fn owned_event(py: Python<'_>, event: Option<&Bound<'_, PyEvent>>) -> PyResult<O
                 .with_fields(py, |fields| Event::from_fields(fields).or_raise(py))
         })
         .transpose()
-}
-
-fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| argument(py, format!("{name} is a number of seconds, not negative")))
-}
-
-fn to_history((count, bytes, age): PlainHistory) -> History {
-    History { count, bytes, age }
-}
-
-fn to_slow(py: Python<'_>, slow: &str) -> PyResult<Slow> {
-    match slow {
-        "disconnect" => Ok(Slow::Disconnect),
-        "skip" => Ok(Slow::Skip),
-        "conflate" => Ok(Slow::Conflate),
-        other => Err(argument(
-            py,
-            format!("slow is \"disconnect\", \"skip\" or \"conflate\", not {other:?}"),
-        )),
-    }
 }

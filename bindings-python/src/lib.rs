@@ -8,6 +8,7 @@ mod data;
 mod error;
 mod event;
 mod hub;
+mod options;
 mod parser;
 mod process;
 mod selector;

@@ -16,6 +16,7 @@ from collections.abc import (
 from typing import Any, TypeAlias, cast
 
 from ssehub._ssehub import End, Gap
+from ssehub.callbacks import tell_closed
 from ssehub.errors import DrainingError, HandoffError, LimitError
 from ssehub.handoff.asgi import find_transport
 from ssehub.http import (
@@ -32,7 +33,6 @@ from ssehub.http import (
     refusal,
     snapshot_bytes,
     start,
-    tell_closed,
 )
 from ssehub.options import milliseconds
 from ssehub.shutdown import shutdown

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ssehub import _ssehub
 from ssehub._ssehub import Event
+from ssehub.callbacks import call_back, tell_closed
 from ssehub.errors import ArgumentError
-from ssehub.http import call_back, tell_closed
 from ssehub.loops import LoopHost
 from ssehub.options import (
     History,

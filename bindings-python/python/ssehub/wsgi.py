@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from ssehub._ssehub import End, Gap, Selector
+from ssehub.callbacks import tell_closed
 from ssehub.handoff.wsgi import is_stopping
 from ssehub.http import (
     ERROR_EVENT,
@@ -30,7 +31,6 @@ from ssehub.http import (
     position,
     snapshot_bytes,
     start,
-    tell_closed,
 )
 from ssehub.options import milliseconds
 from ssehub.shutdown import DRAIN_SPREAD, DRAIN_TIMEOUT, shutdown
