@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use ssehub::{Event, Fields, Hub, HubOptions, OnGap, Start, SubscribeOptions, Topic};
 
@@ -25,7 +26,10 @@ pub(crate) struct PyHub {
 
 impl PyHub {
     pub(crate) fn hub(&self, py: Python<'_>) -> PyResult<Hub> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .current
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(hub) = current.as_ref().and_then(Owned::get) {
             return Ok(hub.clone());
         }
@@ -302,10 +306,10 @@ impl PyHub {
     }
 
     /// Forgets everything, as a new process would.
-    fn _reset(&self) {
+    fn _reset(&self, py: Python<'_>) {
         let hub = self
             .current
-            .lock()
+            .lock_py_attached(py)
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(hub) = hub.as_ref().and_then(Owned::get) {

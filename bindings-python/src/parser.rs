@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyString};
 
 use crate::data;
@@ -31,8 +32,12 @@ struct Inner {
 }
 
 impl PyParser {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives up the GIL for as long as it waits: whoever has the lock makes Python objects under it, and a garbage
+    /// collection in the midst of that may hand the GIL over to this thread.
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
+        self.inner
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,7 +69,7 @@ impl PyParser {
     ) -> PyResult<Bound<'py, PyList>> {
         let chunk = data::bytes(chunk)?;
         let events = PyList::empty(py);
-        let mut inner = self.lock();
+        let mut inner = self.lock(py);
         let inner = &mut *inner;
         if inner.closed {
             return Err(argument(
@@ -104,26 +109,26 @@ impl PyParser {
 
     /// The last event id of the stream so far, ids of blocks without data included; "" if there is none.
     #[getter]
-    fn last_event_id(&self) -> String {
-        self.lock().parser.last_event_id().to_owned()
+    fn last_event_id(&self, py: Python<'_>) -> String {
+        self.lock(py).parser.last_event_id().to_owned()
     }
 
     /// The last reconnection time that the stream has set, in milliseconds.
     #[getter]
-    fn retry(&self) -> Option<u64> {
-        self.lock().parser.retry()
+    fn retry(&self, py: Python<'_>) -> Option<u64> {
+        self.lock(py).parser.retry()
     }
 
     /// Ends the stream: what is unfinished is dropped, as the standard says, and no more bytes are taken.
-    fn close(&self) {
-        let mut inner = self.lock();
+    fn close(&self, py: Python<'_>) {
+        let mut inner = self.lock(py);
         inner.closed = true;
     }
 
-    fn __repr__(&self) -> String {
+    fn __repr__(&self, py: Python<'_>) -> String {
         format!(
             "Parser(max_event_size={})",
-            self.lock().parser.max_event_size()
+            self.lock(py).parser.max_event_size()
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use ssehub::{Batch, Delivery, EndReason, Selector, StreamOptions, Token};
 
@@ -74,7 +75,10 @@ impl PySelector {
     }
 
     fn bytes_of<'py>(&self, py: Python<'py>, batch: &Arc<Batch>) -> Bound<'py, PyBytes> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self
+            .shared
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((_, bytes)) = shared.iter().find(|(serial, _)| *serial == batch.serial()) {
             return bytes.bind(py).clone();
         }

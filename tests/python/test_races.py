@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -167,3 +168,27 @@ async def test_streams_come_and_go_while_threads_publish() -> None:
         await asyncio.wait_for(asyncio.gather(*(client(n) for n in range(8))), SOON * 3)
         stop.set()
     await eventually(lambda: hub.stats().connections == 0)
+
+
+def test_a_collection_under_a_parsers_lock_stops_nobody() -> None:
+    # Making an event may start a garbage collection, whose callbacks may hand the GIL over: to a thread that then waits
+    # for the parser, for ever if it kept the GIL. In a process of its own, since a stop could not be interrupted.
+    script = """
+import gc, sys, threading
+from ssehub import Parser
+sys.setswitchinterval(1e-6)
+gc.callbacks.append(lambda *_: sum(range(2000)))
+gc.set_threshold(50, 1, 1)
+for _ in range(10):
+    parser, found = Parser(), []
+    def feed():
+        for _ in range(300):
+            found.extend(parser.feed(b"data: x\\n\\n" * 3))
+    threads = [threading.Thread(target=feed) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6 * 300 * 3
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=50)
