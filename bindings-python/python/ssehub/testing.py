@@ -13,6 +13,7 @@ import asyncio
 import inspect
 import io
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -129,7 +130,7 @@ def _is_asgi(app: Any) -> bool:
         return False
 
 
-class _Exchange:
+class _Exchange(ABC):
     """One request, and its response as it comes."""
 
     def __init__(
@@ -161,8 +162,9 @@ class _Exchange:
             if not self.head.done():
                 self.head.set_exception(SSEHubError("the application sent no response"))
 
+    @abstractmethod
     async def _exchange(self) -> None:
-        raise NotImplementedError  # pragma: no cover
+        """Calls the application, to the end of its response."""
 
     async def close(self) -> None:
         """Leaves; waits until the application has noticed."""
