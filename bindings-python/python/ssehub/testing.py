@@ -166,6 +166,7 @@ class _Exchange(ABC):
     async def _exchange(self) -> None:
         """Calls the application, to the end of its response."""
 
+    @abstractmethod
     async def close(self) -> None:
         """Leaves; waits until the application has noticed."""
 
