@@ -50,3 +50,21 @@ pub(crate) fn oracle(input: &[u8]) -> Outcome {
     }
     outcome
 }
+
+/// What the parser of the crate makes of a stream that comes in these pieces, in the same words.
+pub(crate) fn parse<'c>(chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
+    let mut parser = ssehub::Parser::new();
+    let mut events = Vec::new();
+    for chunk in chunks {
+        parser
+            .feed(chunk, |event| {
+                events.push((event.event().into(), event.data().into(), event.id().into()));
+            })
+            .expect("no input here is larger than the limit");
+    }
+    Outcome {
+        events,
+        last_event_id: parser.last_event_id().into(),
+        retry: parser.retry(),
+    }
+}

@@ -2,26 +2,9 @@
 
 mod naive;
 
-use naive::{Dispatched, Outcome, oracle};
+use naive::{Dispatched, Outcome, oracle, parse};
 use proptest::prelude::*;
 use ssehub::{Event, Fields, Parser};
-
-fn parse<'c>(chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
-    let mut parser = Parser::new();
-    let mut events = Vec::new();
-    for chunk in chunks {
-        parser
-            .feed(chunk, |event| {
-                events.push((event.event().into(), event.data().into(), event.id().into()));
-            })
-            .expect("it is smaller than the limit");
-    }
-    Outcome {
-        events,
-        last_event_id: parser.last_event_id().into(),
-        retry: parser.retry(),
-    }
-}
 
 /// Cuts the input into pieces of these sizes, over and over.
 fn cut<'i>(input: &'i [u8], sizes: &[usize]) -> Vec<&'i [u8]> {

@@ -62,10 +62,6 @@ class LoopHost:
     ) -> int:
         """Starts a stream; `options` are those of the selector."""
         token = self.selector.add(subscription, **options)
-        times = [options.get(name) for name in ("heartbeat", "max_age", "expires_in")]
-        due = [time for time in times if time is not None]
-        if due:
-            self._arm(min(due) / 1000)
         if cut is not None:
             self._cutters[token] = cut
         return token
@@ -74,11 +70,7 @@ class LoopHost:
         """What a stream has to send now; None: nothing, so `wait` for it."""
         if self._parked and token in self._parked:
             return self._parked.pop(token)
-        delivery = self.selector.poll(token)
-        if delivery is not None:
-            # Somebody has to notice if the client does not take it.
-            self._arm(1.0)
-        return delivery
+        return self.selector.poll(token)
 
     def wait(self, token: int) -> asyncio.Future[Delivery]:
         """What a stream has to send next. To be awaited by the task that took last."""
@@ -113,7 +105,7 @@ class LoopHost:
         return info
 
     def _wake(self) -> None:
-        """Called by the hub, from any thread."""
+        """Called by the hub, from any thread: for events, and for whatever is due sooner than the timer."""
         try:
             if threading.get_ident() == self._thread and asyncio._get_running_loop() is self.loop:
                 self.loop.call_soon(self._pump)

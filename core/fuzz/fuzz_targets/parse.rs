@@ -6,25 +6,8 @@
 mod naive;
 
 use libfuzzer_sys::fuzz_target;
-use naive::{Outcome, oracle};
+use naive::{oracle, parse};
 use ssehub::Parser;
-
-fn parse<'c>(chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome {
-    let mut parser = Parser::new();
-    let mut events = Vec::new();
-    for chunk in chunks {
-        parser
-            .feed(chunk, |event| {
-                events.push((event.event().into(), event.data().into(), event.id().into()));
-            })
-            .expect("no input is larger than the limit");
-    }
-    Outcome {
-        events,
-        last_event_id: parser.last_event_id().into(),
-        retry: parser.retry(),
-    }
-}
 
 fuzz_target!(|input: (Vec<u8>, &[u8])| {
     let (sizes, stream) = input;
