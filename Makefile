@@ -134,6 +134,10 @@ fmt: $(PYTHON_READY) $(NODE_READY) ## Format Rust and Python; fix what linters c
 bench: build ## Measure against other libraries (installs them); prints ratios
 	$(PY) bench/run.py
 
+.PHONY: bench-scale
+bench-scale: build ## Measure 50,000 clients, or as many as `ulimit -Hn` allows, each with a topic of its own
+	$(PY) bench/run.py --only scale
+
 # Without the address sanitizer, cargo-fuzz does not need a nightly compiler; the core has no unsafe code.
 .PHONY: fuzz
 fuzz: target/tools/bin/cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (60)

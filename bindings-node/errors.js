@@ -29,6 +29,7 @@ export const LimitError = define('LimitError', 'ERR_SSEHUB_LIMIT')
 export const DrainingError = define('DrainingError', 'ERR_SSEHUB_DRAINING')
 export const ClosedError = define('ClosedError', 'ERR_SSEHUB_CLOSED')
 export const LaggedError = define('LaggedError', 'ERR_SSEHUB_LAGGED')
+export const HandoffError = define('HandoffError', 'ERR_SSEHUB_HANDOFF')
 
 const classes = {
   ERR_SSEHUB_EVENT_TOO_LARGE: EventTooLargeError,

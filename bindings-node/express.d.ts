@@ -18,17 +18,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-import type { Source, StreamOptions } from './serve.js'
+import type { Context, Source, StreamOptions } from './serve.js'
 
-export type { Snapshot, Source, StreamOptions } from './serve.js'
+export type { Context, Snapshot, Source, StreamOptions } from './serve.js'
 
 /** What a request must have: Express's, Connect's and Node's own do. */
 export type RequestLike = IncomingMessage
-
-export interface Context {
-  /** Aborts when the client leaves, and when the stream is ended from elsewhere. */
-  readonly signal: AbortSignal
-}
 
 /**
  * Makes a request handler that answers with a stream.

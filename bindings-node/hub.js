@@ -248,11 +248,12 @@ class Internal {
     if (listeners.length > 0) queueMicrotask(() => callAll(listeners, name, info))
   }
 
-  /** Waits until no stream is left, or the time is over. */
+  /** Waits until no stream is left and their ends are told, or the time is over. */
   async drained(timeout) {
     // What is cut at the deadline is found by the next look at the streams.
     const deadline = performance.now() + timeout + 1500
-    while (this.native.stats().connections > 0 && performance.now() < deadline) {
+    const { loop } = this
+    while ((this.native.stats().connections > 0 || loop.handed > 0) && performance.now() < deadline) {
       await sleep(10)
     }
   }

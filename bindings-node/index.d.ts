@@ -144,6 +144,7 @@ export class EventSourceStream extends TransformStream<Uint8Array, ServerSentEve
   constructor(options?: ParserOptions)
 }
 
+
 // ---- The hub -----------------------------------------------------------------------------------
 
 /** How much of a topic may be replayed. Whichever limit is reached first counts. */
@@ -260,12 +261,15 @@ export type CloseReason =
   | 'error'
   | 'finished'
 
+/** Who writes a stream: this thread, the engine alone, or the engine while the server keeps the socket. */
+export type Mode = 'in-loop' | 'detached' | 'held'
+
 /** A stream that has begun. */
 export interface OpenInfo {
   /** Whose it is. */
   key: string | undefined
   topics: string[]
-  mode: 'in-loop'
+  mode: Mode
   /** Where it begins. */
   lastEventId: string
 }
@@ -283,9 +287,26 @@ export interface CloseInfo extends OpenInfo {
   lastEventId: string
 }
 
+/** Why a stream stays in-loop. */
+export type HandoffRefusal =
+  | 'tls'
+  | 'http2'
+  | 'method'
+  | 'transport'
+  | 'body'
+  | 'buffered'
+  | 'descriptors'
+  | 'platform'
+  | 'error'
+
 export interface Stats {
   /** Streams to clients, now. */
   connections: number
+  /** Of these, how many are the engine's alone, and how many it writes for a server that keeps their sockets. */
+  detached: number
+  held: number
+  /** Streams that were to go to the engine and stayed in-loop, by reason. */
+  handoffsRefused: Partial<Record<HandoffRefusal, number>>
   /** Subscriptions that are read in code, now. */
   subscriptions: number
   /** Topics with history or readers, now. */
@@ -395,7 +416,10 @@ export class Hub implements AsyncDisposable {
   /** Topics by name; at most 100 unless said otherwise. */
   topics(options?: { prefix?: string | undefined; limit?: number | undefined }): TopicStats[]
 
-  /** Tells of each stream that begins, and exactly once of its end. What a listener throws is reported as a warning. */
+  /**
+   * Tells of each stream when it is known who writes it, and exactly once of its end. What a listener throws is
+   * reported as a warning.
+   */
   on(name: 'open', listener: (info: OpenInfo) => unknown): this
   on(name: 'close', listener: (info: CloseInfo) => unknown): this
   off(name: 'open', listener: (info: OpenInfo) => unknown): this
@@ -445,6 +469,11 @@ export class ClosedError extends SSEHubError {
 
 /** A subscription that was read too slowly. */
 export class LaggedError extends SSEHubError {
+  constructor(message: string, options?: { cause?: unknown })
+}
+
+/** A stream with `handoff: 'require'` whose socket cannot be taken. */
+export class HandoffError extends SSEHubError {
   constructor(message: string, options?: { cause?: unknown })
 }
 

@@ -3,6 +3,7 @@ export {
   ClosedError,
   DrainingError,
   EventTooLargeError,
+  HandoffError,
   LaggedError,
   LimitError,
   SSEHubError,

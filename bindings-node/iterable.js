@@ -1,7 +1,9 @@
 // One iterable, one stream: what it yields goes to one client. Sinks are those of stream.js, with `head()` before.
+import { Context } from './context.js'
 import { report } from './errors.js'
 import { encode, toEvent } from './event.js'
 import { Payload } from './payload.js'
+import { forget } from './shutdown.js'
 
 /** The id that ends a finished stream. A client that comes back with it is told not to. */
 export const END_MARK = 'ssehub:end'
@@ -31,7 +33,7 @@ export class IterableStream {
   #events = 0
   #bytes = 0
 
-  /** `options` as in stream.js, and `mark`: whether to end with the mark; `abort()`: tells the source. */
+  /** `options` as in stream.js, and `mark`: whether to end with the mark. */
   constructor(source, sink, options) {
     this.#iterator = (source[Symbol.asyncIterator] ?? source[Symbol.iterator]).call(source)
     this.#sink = sink
@@ -161,7 +163,7 @@ export class IterableStream {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#wake?.(GONE)
     if (cancel) {
-      this.#options.abort()
+      Context.abort(this.#options.context)
       // A generator that waits takes notice when it has got what it waits for: the signal is what wakes it.
       try {
         Promise.resolve(this.#iterator.return?.()).catch(() => {})
@@ -170,7 +172,7 @@ export class IterableStream {
       }
     }
     this.#tell(reason)
-    this.#options.onEnd?.()
+    forget(this, this.#options.server)
     return true
   }
 

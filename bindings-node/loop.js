@@ -21,17 +21,26 @@ const LONGEST_WAIT = 1000
 
 /**
  * What is served is an object with `deliver(code, payload)`: it sends the payload, and returns whether it is ready for
- * more at once.
+ * more at once. One that has been handed to the engine has `over(clean, info)`: it is told of its end.
  */
 export class Loop {
+  #hub
   #selector
   #streams = []
   #count = 0
   #timer = undefined
   #due = Infinity
   #scheduled = false
+  // Streams that the engine has, by their numbers there.
+  #handed = new Map()
+  #reports = undefined
+  #lastTag = 0
+  // Those whose sockets this thread has no part in any more, and what keeps it alive for them.
+  #detached = 0
+  #alive = undefined
 
   constructor(hub) {
+    this.#hub = hub
     // The engine holds the callback for as long as the selector lives: only a weak reference lets both go.
     const self = new WeakRef(this)
     this.#selector = new native.Selector(hub, () => self.deref()?.run())
@@ -40,6 +49,11 @@ export class Loop {
   /** How many streams there are. */
   get size() {
     return this.#count
+  }
+
+  /** How many streams the engine has whose end has not been told yet. */
+  get handed() {
+    return this.#handed.size
   }
 
   /** Starts a stream. Nothing is delivered before `poll`. */
@@ -59,10 +73,70 @@ export class Loop {
   /** Ends a stream: what is known of it, or null where it has ended before. */
   remove(place, reason) {
     if (this.#streams[place] === undefined) return null
+    this.#forget(place)
+    return this.#selector.remove(place, REASONS.indexOf(reason))
+  }
+
+  #forget(place) {
     this.#streams[place] = undefined
     this.#count -= 1
     if (this.#count === 0) this.#disarm()
-    return this.#selector.remove(place, REASONS.indexOf(reason))
+  }
+
+  /** Sets a descriptor aside for the socket of a stream. False where there is none. */
+  reserve(place) {
+    return this.#selector.reserve(place)
+  }
+
+  /** Gives that descriptor back. */
+  release(place) {
+    this.#selector.release(place)
+  }
+
+  /** Gives a stream and its socket to the engine. Returns its number there. Where this throws, nothing has happened. */
+  handOff(place, { fd, chunked, held, snapshot }) {
+    const tag = this.#lastTag + 1
+    this.#reports ??= this.#makeReports()
+    this.#selector.handOff(place, fd, { chunked, held, snapshot, tag }, this.#reports)
+    this.#lastTag = tag
+    this.#handed.set(tag, this.#streams[place])
+    this.#forget(place)
+    if (!held) this.#keepAlive(1)
+    return tag
+  }
+
+  /** Ends a stream that the engine has. `over` follows. */
+  end(tag, reason) {
+    this.#reports.remove(tag, REASONS.indexOf(reason))
+  }
+
+  #makeReports() {
+    const self = new WeakRef(this)
+    return new native.Reports(this.#hub, () => self.deref()?.#collect())
+  }
+
+  #collect() {
+    for (const { tag, clean, info } of this.#reports.take()) {
+      const stream = this.#handed.get(tag)
+      this.#handed.delete(tag)
+      if (info.mode === 'detached') this.#keepAlive(-1)
+      try {
+        stream.over(clean, info)
+      } catch (error) {
+        report('the end of a stream failed', error)
+      }
+    }
+  }
+
+  // The sockets of these streams do not keep the process alive any more. The timer holds this loop, and its hub.
+  #keepAlive(more) {
+    this.#detached += more
+    if (this.#detached > 0) {
+      this.#alive ??= setInterval(() => this.#detached, 2 ** 31 - 1)
+    } else {
+      clearInterval(this.#alive)
+      this.#alive = undefined
+    }
   }
 
   /** Delivers what a stream that is ready has to send, until it is not ready or there is nothing. */

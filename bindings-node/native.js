@@ -3,6 +3,7 @@ import native from './native.cjs'
 
 export const {
   Hub,
+  Reports,
   Selector,
   Subscription,
   check,
@@ -13,5 +14,6 @@ export const {
   parserNew,
   parserRetry,
   parserTake,
+  takesSockets,
   version,
 } = native

@@ -1,24 +1,17 @@
-// The parser: bytes to events. The engine parses a chunk and hands over one string; this cuts it up.
+// The parser: bytes to events.
 import { types } from 'node:util'
 
 import * as native from './native.js'
 import { describe } from './data.js'
 import { EventTooLargeError, fromNative, invalid } from './errors.js'
 import { checkKnown, readCount } from './options.js'
+import { Unpacker } from './packed.js'
 
 const DEFAULT_MAX_EVENT_SIZE = 16 * 1024 * 1024
 
-// The flags of a record: see `Packed` in parser.rs.
-const WIDE_DATA = 1
-const HAS_TYPE = 2
-const WIDE_TYPE = 4
-const HAS_ID = 8
-const WIDE_ID = 16
-
 export class Parser {
   #native
-  // The id of the newest event: the engine sends an id only when it changes.
-  #id = ''
+  #unpacker = new Unpacker()
 
   constructor(options = {}) {
     checkKnown(options, ['maxEventSize'], 'Parser')
@@ -44,66 +37,9 @@ export class Parser {
       packed = native.parserFeed(this.#native, chunk)
     } catch (thrown) {
       const error = fromNative(thrown)
-      if (error instanceof EventTooLargeError) error.events = this.#unpack(native.parserTake(this.#native))
+      if (error instanceof EventTooLargeError) error.events = this.#unpacker.unpack(native.parserTake(this.#native))
       throw error
     }
-    return this.#unpack(packed)
-  }
-
-  #unpack(packed) {
-    if (packed === null) return []
-    return typeof packed === 'string' ? this.#cut(packed, '') : this.#cut(packed[0], packed[1])
-  }
-
-  #cut(narrow, wide) {
-    const events = []
-    const end = narrow.length - 4
-    let at =
-      narrow.charCodeAt(end) |
-      (narrow.charCodeAt(end + 1) << 8) |
-      (narrow.charCodeAt(end + 2) << 16) |
-      (narrow.charCodeAt(end + 3) << 24)
-    let id = this.#id
-    let n = 0
-    let w = 0
-    // Reads a length, seven bits a character. Written out: a call per length would be felt.
-    while (at < end) {
-      const flags = narrow.charCodeAt(at++)
-      let byte = narrow.charCodeAt(at++)
-      let length = byte & 0x7f
-      for (let shift = 7; byte >= 0x80; shift += 7) {
-        byte = narrow.charCodeAt(at++)
-        length |= (byte & 0x7f) << shift
-      }
-      let data
-      if (flags & WIDE_DATA) data = wide.slice(w, (w += length))
-      else data = narrow.slice(n, (n += length))
-      let event = 'message'
-      if (flags > WIDE_DATA) {
-        if (flags & HAS_TYPE) {
-          byte = narrow.charCodeAt(at++)
-          length = byte & 0x7f
-          for (let shift = 7; byte >= 0x80; shift += 7) {
-            byte = narrow.charCodeAt(at++)
-            length |= (byte & 0x7f) << shift
-          }
-          if (flags & WIDE_TYPE) event = wide.slice(w, (w += length))
-          else event = narrow.slice(n, (n += length))
-        }
-        if (flags & HAS_ID) {
-          byte = narrow.charCodeAt(at++)
-          length = byte & 0x7f
-          for (let shift = 7; byte >= 0x80; shift += 7) {
-            byte = narrow.charCodeAt(at++)
-            length |= (byte & 0x7f) << shift
-          }
-          if (flags & WIDE_ID) id = wide.slice(w, (w += length))
-          else id = narrow.slice(n, (n += length))
-        }
-      }
-      events.push({ event, data, id })
-    }
-    this.#id = id
-    return events
+    return this.#unpacker.unpack(packed)
   }
 }

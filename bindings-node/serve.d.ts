@@ -1,11 +1,17 @@
-// What `ssehub/express` and `ssehub/web` have in common.
-import type { CloseInfo, Data, Event, Subscription } from './index.js'
+// What `ssehub/express`, `ssehub/fastify` and `ssehub/web` have in common.
+import type { CloseInfo, Data, Event, HandoffError, Subscription } from './index.js'
 
 /** What a stream sends: the events of a subscription, or what an iterable yields. */
 export type Source = Subscription | AsyncIterable<Data | Event> | (Iterable<Data | Event> & object)
 
 /** What a snapshot gives: an event, several, or data. */
 export type Snapshot = Data | Event | readonly Event[] | AsyncIterable<Data | Event> | undefined
+
+/** What a function that makes a source is given. */
+export interface Context {
+  /** Aborts when the client leaves, and when the stream is ended from elsewhere. */
+  readonly signal: AbortSignal
+}
 
 /** Options of streams; `Req` is the request. */
 export interface StreamOptions<Req> {
@@ -23,8 +29,18 @@ export interface StreamOptions<Req> {
   /** Seconds of silence after which a comment is sent. `null` or `false`: never. The hub's by default. */
   heartbeat?: number | null | false | undefined
   /**
-   * Who owns the socket. This version serves all streams in-loop: `detach`, `hold` and `off` are the same, and
-   * `require` is an error.
+   * Who owns the socket of a subscription's stream, once its head and its first bytes are out. The streams of iterables
+   * are always the request's.
+   *
+   * - `detach` (default): the engine alone. For the server the request is over, and has gone well: `finish` and `close`
+   *   of the response come now, `onClose` and the signal tell of the end of the stream. With a server that closes, all
+   *   detached streams of the hub end; the others come back at once. The head says `Connection: close`.
+   * - `hold`: the server, and the engine writes. The request lasts as long as the stream.
+   * - `off`: this thread writes.
+   * - `require`: `detach`, and a {@link HandoffError} where that is impossible.
+   *
+   * Where a socket cannot be taken (TLS in Node, HTTP/2, a middleware that rewrites the body, Windows), this thread
+   * writes the same bytes. `hub.stats().handoffsRefused` counts these by reason; `NODE_DEBUG=ssehub` tells the remedy.
    */
   handoff?: 'detach' | 'hold' | 'off' | 'require' | undefined
   /** Seconds after which the stream ends, give or take a tenth. The client comes back and resumes. */

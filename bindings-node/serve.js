@@ -1,9 +1,11 @@
 // What both ways to answer a request have in common: options, positions, refusals.
 import { checkText, describe } from './data.js'
-import { SSEHubError, invalid } from './errors.js'
-import { END_MARK } from './iterable.js'
+import { invalid } from './errors.js'
+import { END_MARK, IterableStream } from './iterable.js'
 import { checkKnown, readBoolean, readFunction, readOptionalSeconds, readSeconds, readWord } from './options.js'
-import { isSubscription } from './subscription.js'
+import { watch } from './shutdown.js'
+import { HubStream } from './stream.js'
+import { INTERNAL, isSubscription } from './subscription.js'
 
 export const OPTIONS = [
   'status',
@@ -30,16 +32,11 @@ export function readServeOptions(options, what) {
   if (key != null && typeof key !== 'string' && typeof key !== 'function') {
     throw invalid(`key is text or a function of the request, not ${describe(key)}`)
   }
-  if (readWord(options.handoff, 'handoff', ['detach', 'hold', 'off', 'require']) === 'require') {
-    throw new SSEHubError(
-      "this version of ssehub serves all streams in-loop, so handoff: 'require' cannot be met: leave it out",
-      'ERR_SSEHUB_HANDOFF',
-    )
-  }
   const setting = {
     status: status ?? 200,
     headers: headers == null ? [] : [...new Headers(headers)],
     snapshot: readFunction(snapshot, 'snapshot'),
+    handoff: readWord(options.handoff, 'handoff', ['detach', 'hold', 'off', 'require']) ?? 'detach',
     heartbeat: readOptionalSeconds(options.heartbeat, 'heartbeat'),
     maxAge: readSeconds(options.maxAge, 'maxAge'),
     once: readBoolean(options.once, 'once', true),
@@ -95,6 +92,28 @@ export const HEAD = [
   ['Cache-Control', 'no-cache, no-transform'],
   ['X-Accel-Buffering', 'no'],
 ]
+
+/**
+ * Makes the stream of a source that `sink` is to carry: `{ stream }`, or `{ answer }` where it is refused.
+ * `exchange` says what the request is: `request`, `method`, `accept`, `position`, `server`, and its `context`.
+ */
+export function openStream(source, sink, settings, exchange) {
+  const { request, method, accept, position, server, context } = exchange
+  const options = { ...settings.forRequest(request), mark: settings.once && method === 'GET', server, context }
+  let stream
+  if (isSubscription(source)) {
+    try {
+      stream = new HubStream(source, sink, options, position)
+    } catch (error) {
+      if (!isRefusal(error, true)) throw error
+      return { answer: refusal(accept, settings.refuse, { hub: source[INTERNAL].hub, error }) }
+    }
+  } else {
+    stream = new IterableStream(source, sink, options)
+  }
+  watch(stream, server)
+  return { stream }
+}
 
 /** Gives up a source that is not going to be read. */
 export function discard(source) {

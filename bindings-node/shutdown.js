@@ -4,6 +4,9 @@
 // - `server.close()` is noticed by a look at `server.listening`, a few times a second while there are streams.
 // - SIGTERM and SIGINT are noticed by a listener. Where nobody else listens for the signal, its default is carried out
 //   once the streams have ended; otherwise that is for the others to do.
+//
+// Streams that the engine owns are ended by their hub, all at once: those of a server that closes, and with them those
+// that other servers of this process have handed over. They come back, and resume.
 import { isMainThread } from 'node:worker_threads'
 
 const LOOK = 150
@@ -11,8 +14,8 @@ const LOOK = 150
 const TIMEOUT = 10_000
 /** An iterable may go on for so long: most of them come to an end of their own. */
 const GRACE = 5000
-/** The most over which ends are spread, and how much of that each stream adds. */
-const SPREAD = 5000
+/** The most over which ends are spread, and how much of that each stream adds. Somebody may be waiting for the end. */
+const SPREAD = 1000
 const SPREAD_PER_STREAM = 5
 
 // Streams by server; those without one (fetch-shaped apps) stand under `undefined`.
@@ -26,7 +29,10 @@ let stopping = false
 export const isClosing = server =>
   stopping || (server !== undefined && seenListening.has(server) && !server.listening)
 
-/** Notes a stream: an object with `drain()`, `cut(reason)` and, where there is one, `hub`. Returns how to forget it. */
+/**
+ * Notes a stream: an object with `drain()`, `cut(reason)` and, where there is one, `hub`; `detached` says that only the
+ * hub can end it. It is to `forget` itself when it is over.
+ */
 export function watch(stream, server) {
   if (server?.listening) seenListening.add(server)
   let streams = servers.get(server)
@@ -34,14 +40,15 @@ export function watch(stream, server) {
   streams.add(stream)
   timer ??= setInterval(look, LOOK).unref()
   listen()
-  return () => {
-    streams.delete(stream)
-    if (streams.size > 0) return
-    servers.delete(server)
-    if (servers.size > 0) return
-    clearInterval(timer)
-    timer = undefined
-  }
+}
+
+export function forget(stream, server) {
+  const streams = servers.get(server)
+  if (!streams?.delete(stream) || streams.size > 0) return
+  servers.delete(server)
+  if (servers.size > 0) return
+  clearInterval(timer)
+  timer = undefined
 }
 
 function look() {
@@ -54,12 +61,27 @@ function look() {
 /** Ends these streams: not all in one moment, lest all clients come back in one. */
 function end(streams) {
   const spread = Math.min(SPREAD, streams.size * SPREAD_PER_STREAM)
+  const hubs = new Set()
   for (const stream of streams) {
     if (ending.has(stream)) continue
     ending.add(stream)
-    setTimeout(() => stream.drain(), Math.random() * spread).unref()
+    if (stream.detached) {
+      hubs.add(stream.hub)
+      continue
+    }
+    // It may go to the engine until then.
+    const drain = () => (stream.detached ? drainHub(stream.hub) : stream.drain())
+    setTimeout(drain, Math.random() * spread).unref()
     setTimeout(() => stream.cut('drain'), stream.hub === undefined ? GRACE : TIMEOUT).unref()
   }
+  // Later: what the application says when it is told of its end is still to go out.
+  setImmediate(() => hubs.forEach(drainHub))
+}
+
+function drainHub({ native }) {
+  native.drain(TIMEOUT, SPREAD)
+  // It serves other servers, or those that are still to come.
+  if (!stopping) native.resume()
 }
 
 let listening = false

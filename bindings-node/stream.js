@@ -1,14 +1,21 @@
-// One stream of a subscription to a client, whatever carries it: the engine behind `ssehub/express` and `ssehub/web`.
+// One stream of a subscription to a client, whatever carries it. It begins in this thread, and goes to the engine as
+// soon as its first bytes have proved that they reach the socket as they are; where they do not, it stays.
 //
 // A sink is what carries a stream:
+//   head(handoff)       sends the head; handoff: how the socket is to go to the engine afterwards, if it is
 //   write(payload)      sends; false: not ready for more, `stream.resume()` will be called
 //   end(last, leaving)  sends the last payload, if any, and ends the body properly; leaving: the connection goes, too
 //   cut(last)           sends the last payload, if any, and ends the body so that the client can tell
+//   obstacle()          why its socket cannot go to the engine, if there is a reason
+//   lend(then)          calls `then(obstacle)` or `then(undefined, { fd, chunked, letGo })` when all has left
+import { Context } from './context.js'
 import { describe } from './data.js'
 import { invalid, report } from './errors.js'
 import { encode, isEvent, toEvent } from './event.js'
+import { refuse } from './handoff.js'
 import { CLEAN, END, GAP, reasonOf } from './loop.js'
 import { Payload } from './payload.js'
+import { forget } from './shutdown.js'
 import { INTERNAL } from './subscription.js'
 
 export class HubStream {
@@ -19,20 +26,28 @@ export class HubStream {
   #done = false
   // The sink is not ready for more.
   #blocked = false
-  // A snapshot is being made: nothing may overtake it.
-  #held = false
+  // A snapshot is being made, or the socket is changing hands: nothing may overtake that.
+  #paused = false
   #snapshotDue = false
   #draining = false
+  // The socket is still to be offered to the engine.
+  #moves = false
+  // Where the engine has the stream: its number there, and whether the server keeps the socket.
+  #tag = undefined
+  #held = false
+  // What is told when it is known who writes the stream.
+  #opening = undefined
 
-  /** `options` are those of one stream, see `readStreamOptions`; `resume` is the id that the client came with. */
+  /** `options` are those of one stream, see `openStream`; `resume` is the id that the client came with. */
   constructor(subscription, sink, options, resume) {
     const { hub, native, topics, resumes } = subscription[INTERNAL]
     this.#hub = hub
     this.#sink = sink
-    this.#options = { ...options, topics }
+    this.#options = options
     const fresh = resume === undefined && !resumes
     this.#snapshotDue = options.snapshot !== undefined && fresh
     this.#place = hub.loop.add(native, this.#settings(resume), this)
+    this.#opening = { key: options.key, topics, lastEventId: hub.loop.position(this.#place) }
   }
 
   #settings(resume) {
@@ -59,20 +74,43 @@ export class HubStream {
     return this.#done
   }
 
+  /** Whether the engine alone has the socket. */
+  get detached() {
+    return this.#tag !== undefined && !this.#held
+  }
+
   /** The hub's internals. */
   get hub() {
     return this.#hub
   }
 
-  /** Sends the opening block and whatever is owed. */
-  start() {
-    this.#hub.tell('open', {
-      key: this.#options.key,
-      topics: this.#options.topics,
-      mode: 'in-loop',
-      lastEventId: this.#hub.loop.position(this.#place),
-    })
-    this.#hub.loop.poll(this.#place)
+  /** Sends the head, the opening block, and whatever is owed. Throws what is to be answered instead. */
+  async run() {
+    const { handoff } = this.#options
+    const { loop } = this.#hub
+    try {
+      if (handoff === 'off') {
+        this.#stay()
+      } else {
+        const obstacle = this.#sink.obstacle() ?? (loop.reserve(this.#place) ? undefined : 'descriptors')
+        this.#moves = obstacle === undefined
+        if (!this.#moves) this.#stay(obstacle)
+      }
+      this.#sink.head(this.#moves ? handoff : undefined)
+      this.#goOn()
+    } catch (error) {
+      this.leave('error')
+      throw error
+    }
+  }
+
+  // Goes on in this thread.
+  #stay(obstacle = undefined, cause = undefined) {
+    if (obstacle !== undefined) {
+      this.#hub.loop.release(this.#place)
+      refuse(this.#hub, obstacle, this.#options.handoff === 'require', cause)
+    }
+    this.#tellOpen('in-loop')
   }
 
   /** From the loop: what is to be sent now. Returns whether there may be more at once. */
@@ -98,6 +136,11 @@ export class HubStream {
       this.#takeSnapshot(null)
       return false
     }
+    // With snapshots it moves when it has caught up: should the first thing be a gap, the engine could make none.
+    if (this.#moves && this.#options.snapshot === undefined) {
+      this.#move()
+      return false
+    }
     return !this.#blocked
   }
 
@@ -109,35 +152,95 @@ export class HubStream {
   }
 
   #goOn() {
-    if (this.#blocked || this.#held || this.#done) return
+    if (this.#blocked || this.#paused || this.#done) return
     this.#hub.loop.poll(this.#place)
     // A poll that leaves the stream ready has found nothing: all is sent.
-    if (this.#draining && !this.#blocked && !this.#held && !this.#done) {
-      this.#end('drain', new Payload(encode({ retry: this.#hub.native.jitteredRetry() })), true)
-    }
+    if (this.#blocked || this.#paused || this.#done) return
+    if (this.#draining) this.#end('drain', this.#retry(), true)
+    else if (this.#moves) this.#move()
+  }
+
+  #move() {
+    this.#moves = false
+    this.#paused = true
+    this.#sink.lend((obstacle, socket) => {
+      this.#paused = false
+      if (this.#done) return
+      let cause
+      // One that is about to end anyway ends here.
+      if (obstacle === undefined && !this.#draining) {
+        try {
+          return this.#handOff(socket)
+        } catch (error) {
+          obstacle = 'error'
+          cause = error
+        }
+      }
+      try {
+        this.#stay(obstacle, cause)
+      } catch (error) {
+        report('a stream is ended', error)
+        return this.cut('error')
+      }
+      return this.#goOn()
+    })
+  }
+
+  // Where this throws, nothing has happened.
+  #handOff({ fd, chunked, letGo }) {
+    const { handoff, snapshot, onClose, server, context } = this.#options
+    const held = handoff === 'hold'
+    this.#tag = this.#hub.loop.handOff(this.#place, { fd, chunked, held, snapshot: snapshot !== undefined })
+    this.#held = held
+    this.#tellOpen(held ? 'held' : 'detached')
+    if (held) return
+    letGo()
+    // There may be thousands: what is kept of each is what its end needs.
+    this.#sink = undefined
+    this.#options = { onClose, server, context }
+  }
+
+  /** From the loop: the engine has ended the stream. `clean`: whether its last frame is whole. */
+  over(clean, info) {
+    this.#done = true
+    this.#tellClose(info)
+    if (!this.#held) return
+    if (clean) this.#sink.end(this.#draining ? this.#retry() : null, info.reason === 'drain')
+    else this.#sink.cut(null)
   }
 
   /** The client has left. */
   leave(reason = 'client') {
-    if (!this.#done) this.#close(reason)
+    // The response of a detached stream has an end of its own.
+    if (this.#done || this.detached) return
+    if (this.#held) this.#hub.loop.end(this.#tag, reason)
+    else this.#close(reason)
   }
 
   /** Ends once everything is sent: the server of this stream is closing. */
   drain() {
-    if (this.#done) return
+    if (this.#done || this.detached) return
     this.#draining = true
-    this.#goOn()
+    if (this.#held) this.#hub.loop.end(this.#tag, 'drain')
+    else this.#goOn()
+  }
+
+  // When to come back.
+  #retry() {
+    return new Payload(encode({ retry: this.#hub.native.jitteredRetry() }))
   }
 
   /** Ends at once. */
   cut(reason) {
-    if (!this.#done) this.#end(reason, null, false)
+    if (this.#done || this.detached) return
+    if (this.#held) this.#hub.loop.end(this.#tag, reason)
+    else this.#end(reason, null, false)
   }
 
   // The position is known before the snapshot is made, so nothing between the two is lost. `before` is a gap event:
   // it goes out together with the snapshot, since whoever has got it resumes behind the gap.
   async #takeSnapshot(before) {
-    this.#held = true
+    this.#paused = true
     try {
       const id = this.#hub.loop.position(this.#place)
       const value = await this.#options.snapshot()
@@ -149,11 +252,11 @@ export class HubStream {
         wire.push(encode({ ...defined({ data, event: type, retry, comment }), ...(i === events.length - 1 && { id }) }))
       })
       if (events.length === 0 && this.#options.announcePosition) wire.push(encode({ id }))
-      this.#held = false
+      this.#paused = false
       if (this.#done) return
       if (wire.length > 0) this.#blocked = !this.#sink.write(new Payload(Buffer.concat(wire)))
     } catch (error) {
-      this.#held = false
+      this.#paused = false
       report('a snapshot failed', error)
       this.cut('error')
       return
@@ -170,14 +273,21 @@ export class HubStream {
   #close(reason) {
     this.#done = true
     const info = this.#hub.loop.remove(this.#place, reason)
-    if (info === null) return
-    const { key, topics, duration, events, bytes, lastEventId } = info
-    this.#hub.tell(
-      'close',
-      { key, topics, reason, mode: 'in-loop', duration: duration / 1000, events, bytes, lastEventId },
-      this.#options.onClose,
-    )
-    this.#options.onEnd?.()
+    if (info !== null) this.#tellClose(info)
+  }
+
+  #tellOpen(mode) {
+    if (this.#opening !== undefined) this.#hub.tell('open', { ...this.#opening, mode })
+    this.#opening = undefined
+  }
+
+  #tellClose({ key, topics, reason, mode, duration, events, bytes, lastEventId }) {
+    this.#tellOpen(mode)
+    const { onClose, server, context } = this.#options
+    const info = { key, topics, reason, mode, duration: duration / 1000, events, bytes, lastEventId }
+    this.#hub.tell('close', info, onClose)
+    forget(this, server)
+    Context.abort(context)
   }
 }
 

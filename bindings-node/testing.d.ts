@@ -11,10 +11,11 @@ import type { Server } from 'node:http'
 
 import type { ServerSentEvent } from './index.js'
 
-/** An Express app or request handler, a Koa app, anything with `fetch` (Hono), or an http.Server. */
+/** An Express app or request handler, a Fastify or Koa app, anything with `fetch` (Hono), or an http.Server. */
 export type App =
   | ((req: any, res: any) => unknown)
   | { callback(): (req: any, res: any) => unknown }
+  | { routing(req: any, res: any): unknown; ready(): PromiseLike<unknown> }
   | { fetch(request: Request): Response | Promise<Response> }
   | Server
 

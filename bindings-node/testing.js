@@ -10,7 +10,7 @@ import { checkKnown, readSeconds } from './options.js'
 const DEFAULT_TIMEOUT = 5000
 
 /**
- * Opens a stream: from an Express or Koa app, a (req, res) handler, an http.Server, or anything with a `fetch` method,
+ * Opens a stream: from an Express, Fastify or Koa app, a (req, res) handler, an http.Server, or anything with a `fetch` method,
  * as Hono apps have.
  */
 export async function connect(app, path = '/', options = {}) {
@@ -45,7 +45,7 @@ async function serve(app) {
       stop: async () => {},
     }
   }
-  const server = toServer(app)
+  const server = await toServer(app)
   const ours = !server.listening
   if (ours) {
     server.listen(0, '127.0.0.1')
@@ -60,8 +60,12 @@ async function serve(app) {
   return { origin: `http://127.0.0.1:${server.address().port}`, request: fetch, stop }
 }
 
-function toServer(app) {
+async function toServer(app) {
   if (typeof app === 'function') return createServer(app)
+  if (typeof app?.routing === 'function') {
+    await app.ready()
+    return app.server.listening ? app.server : createServer(app.routing)
+  }
   if (typeof app?.callback === 'function') return createServer(app.callback())
   if (typeof app?.listen === 'function' && typeof app.address === 'function') return app
   throw invalid(`connect() takes an app, a request handler or an http.Server, not ${describe(app)}`)

@@ -6,9 +6,9 @@
  * export const GET = request => toResponse(request, hub.subscribe('news'))
  * ```
  */
-import type { Source, StreamOptions } from './serve.js'
+import type { Context, Source, StreamOptions } from './serve.js'
 
-export type { Snapshot, Source, StreamOptions } from './serve.js'
+export type { Context, Snapshot, Source, StreamOptions } from './serve.js'
 
 /** What a request must have. */
 export interface RequestLike {
@@ -16,11 +16,6 @@ export interface RequestLike {
   readonly url: string
   readonly headers: { get(name: string): string | null }
   readonly signal?: AbortSignal | null | undefined
-}
-
-export interface Context {
-  /** Aborts when the client leaves, and when the stream is ended from elsewhere. */
-  readonly signal: AbortSignal
 }
 
 /**

@@ -1,20 +1,20 @@
 // Everything that answers a Request with a Response: Hono, Next.js route handlers, plain fetch servers.
+import { Context } from './context.js'
 import { describe } from './data.js'
 import { SSEHubError, invalid, report } from './errors.js'
-import { IterableStream } from './iterable.js'
+import { refuse } from './handoff.js'
 import {
   HEAD,
   discard,
   isFinished,
   isIterable,
-  isRefusal,
+  openStream,
   positionOf,
   readServeOptions,
   refusal,
   wrongSource,
 } from './serve.js'
-import { isClosing, watch } from './shutdown.js'
-import { HubStream } from './stream.js'
+import { isClosing } from './shutdown.js'
 import { INTERNAL, isSubscription } from './subscription.js'
 
 /** A Response whose body is the stream of a source: a Subscription, an iterable, or a function that makes one. */
@@ -30,39 +30,20 @@ export function toResponse(request, source, options = {}) {
     if (typeof source !== 'function') discard(source)
     return new Response(null, { status: 204, headers: { 'Cache-Control': 'no-store' } })
   }
-  // Made for those who look at it; it aborts when the client leaves.
-  const controller = new AbortController()
-  if (typeof source === 'function') source = source({ signal: controller.signal })
-  const isHub = isSubscription(source)
-  if (!isHub && !isIterable(source)) throw wrongSource(source)
-  if (request.method === 'HEAD') {
+  const context = new Context()
+  if (typeof source === 'function') source = source(context)
+  if (!isSubscription(source) && !isIterable(source)) throw wrongSource(source)
+  const { method } = request
+  if (method === 'HEAD') {
     discard(source)
     return new Response(null, head(settings))
   }
+  // While it can still be thrown.
+  if (settings.handoff === 'require' && isSubscription(source)) refuse(source[INTERNAL].hub, 'transport', true)
   const sink = new Sink()
-  let forget = () => {}
-  const streamOptions = {
-    ...settings.forRequest(request),
-    onEnd: () => forget(),
-    abort: () => controller.abort(),
-    mark: settings.once && request.method === 'GET',
-  }
-  let stream
-  if (isHub) {
-    try {
-      stream = new HubStream(source, sink, streamOptions, position)
-    } catch (error) {
-      if (!isRefusal(error, true)) throw error
-      return respond(refusal(accept, settings.refuse, { hub: source[INTERNAL].hub, error }))
-    }
-  } else {
-    stream = new IterableStream(source, sink, streamOptions)
-  }
-  forget = watch(stream, undefined)
-  const leave = () => {
-    stream.leave()
-    controller.abort()
-  }
+  const { stream, answer } = openStream(source, sink, settings, { request, method, accept, position, context })
+  if (answer !== undefined) return respond(answer)
+  const leave = () => stream.leave()
   sink.carry(stream, leave)
   if (request.signal?.aborted) leave()
   else request.signal?.addEventListener('abort', leave, { once: true })
@@ -109,12 +90,18 @@ class Sink {
     if (this.#failure !== undefined) return this.#controller.error(this.#failure)
     if (this.#started) return this.#stream.resume()
     this.#started = true
-    if (this.#stream instanceof IterableStream) {
-      this.#stream.run().catch(error => report('a stream failed', error))
-    } else {
-      this.#stream.start()
-    }
+    this.#stream.run().catch(error => this.#fail(error))
     return undefined
+  }
+
+  #fail(error) {
+    report('a stream failed', error)
+    this.#controller.error(error)
+  }
+
+  /** A Response has no socket that could be found. */
+  obstacle() {
+    return 'transport'
   }
 
   head() {}

@@ -1,193 +1,233 @@
-"""In-loop fan-out: one publisher, many clients, one server process after the other."""
+"""Fan-out: one publisher, many clients, one server process after the other."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from .compare import RUST
-from .report import KIBIBYTES, MICROSECONDS, MILLISECONDS, Ratio, Row, Unit
-from .server import HOST, Server
-from .settings import Run, Settings
-from .worker import BENCH, Worker, WorkerError
+from .contestants import (
+    CONTESTANTS,
+    Contestant,
+    Figures,
+    Results,
+    load_client,
+    measure_in_turn,
+    phase,
+)
+from .report import (
+    KIBIBYTES,
+    MICROSECONDS,
+    MILLISECONDS,
+    PER_SECOND,
+    Ratio,
+    Row,
+    Table,
+    Unit,
+)
+from .server import Server
+from .settings import Run
+from .worker import Worker
 
-EVENT_BYTES = 150
-SERVER_PARTS = ("uvicorn", "uvloop", "httptools")
-WARM_UP_CLIENTS = 20
-WARM_UP_EVENTS = 30
+BURST = 100
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a server, and the most of the peer's that ours may be."""
+    """One figure of a server: a line of the report, and a column."""
 
-    key: str
     title: str
+    column: str
     unit: Unit
-    kind: Ratio = Ratio.SHARE
 
 
-METRICS = (
-    Metric("cpu_per_delivery", "CPU per delivery, paced", MICROSECONDS),
-    Metric("seconds_per_delivery", "time per delivery, paced", MICROSECONDS, Ratio.SPEEDUP),
-    Metric("burst_cpu_per_delivery", "CPU per delivery, burst", MICROSECONDS),
-    Metric("burst_seconds_per_delivery", "time per delivery, burst", MICROSECONDS, Ratio.SPEEDUP),
-    Metric("memory_per_connection", "memory per connection", KIBIBYTES),
-    Metric("latency_p50", "publish to client, p50", MILLISECONDS),
-    Metric("latency_p99", "publish to client, p99", MILLISECONDS),
-    Metric("fast_p99", "trivial route meanwhile, p99", MILLISECONDS),
-)
+METRICS = {
+    "cpu": Metric("CPU per delivery, paced", "CPU", MICROSECONDS),
+    "rate": Metric("deliveries, paced", "deliveries", PER_SECOND),
+    "each_p50": Metric("publish to each client, p50", "each p50", MILLISECONDS),
+    "each_p99": Metric("publish to each client, p99", "each p99", MILLISECONDS),
+    "last_p50": Metric("publish to the last client, p50", "last p50", MILLISECONDS),
+    "burst_cpu": Metric("CPU per delivery, burst", "burst CPU", MICROSECONDS),
+    "burst_rate": Metric("deliveries, burst", "burst deliveries", PER_SECOND),
+    "memory": Metric("memory per connection", "memory", KIBIBYTES),
+    "call_p50": Metric("a publish call, p50", "call p50", MICROSECONDS),
+    "call_p99": Metric("a publish call, p99", "call p99", MICROSECONDS),
+    "apart_p50": Metric("a publish call, 1 ms apart, p50", "call apart p50", MICROSECONDS),
+    "apart_p99": Metric("a publish call, 1 ms apart, p99", "call apart p99", MICROSECONDS),
+    "route_idle": Metric("trivial route, idle, p99", "route idle p99", MILLISECONDS),
+    "route_calm": Metric("trivial route, 10 broadcasts/s, p99", "route at 10/s p99", MILLISECONDS),
+    "route_full": Metric(
+        "trivial route, broadcasts without end, p99", "route at full p99", MILLISECONDS
+    ),
+}
 
 
 @dataclass(frozen=True)
-class Arena:
-    """The servers of one language, ours first, and the targets of DESIGN section 9."""
-
-    name: str
-    command: Sequence[str | Path]
-    """Starts a server: `{app}` and `{port}` are replaced."""
+class Claim:
+    """A row: one figure of ours beside a peer's, or beside another of our own figures."""
 
     ours: str
-    rivals: dict[str, str]
-    """The peers' names and apps."""
-
-    targets: dict[tuple[str, str], float]
-    """By peer and metric."""
-
-    def start(self, app: str) -> Server:
-        """One server, ready to answer."""
-        return Server(app, [str(part).replace("{app}", app) for part in self.command])
+    metric: str
+    kind: Ratio
+    target: float | None = None
+    peer: str | None = None
+    peer_metric: str | None = None
+    small: bool = False
+    """With the few clients, not with the many."""
 
 
-ARENAS = (
-    Arena(
-        "uvicorn",
-        [
-            *(sys.executable, "-m", "uvicorn", "{app}:app", "--app-dir", "python/servers"),
-            *("--host", HOST, "--port", "{port}", "--log-level", "error", "--no-access-log"),
-        ],
-        "ssehub_app",
-        {
-            "sse-starlette": "sse_starlette_app",
-            "FastAPI's own": "fastapi_native_app",
-            "bare ASGI (floor)": "bare_asgi_app",
-        },
-        {
-            ("sse-starlette", "cpu_per_delivery"): 0.65,
-            ("sse-starlette", "memory_per_connection"): 0.5,
-        },
-    ),
-    Arena(
-        "Express",
-        ["node", "--expose-gc", "node/servers/{app}.js", "{port}"],
-        "ssehub_app",
-        {"better-sse": "better_sse_app", "res.write loop (floor)": "res_write_app"},
-        {("better-sse", "cpu_per_delivery"): 0.8},
-    ),
-)
-
-Samples = dict[str, list[float]]
+def _claims() -> list[Claim]:
+    """The targets of DESIGN section 9, and what else is worth a line."""
+    claims = []
+    for ours, call in (
+        ("uvicorn detached", 2.0),
+        ("gunicorn sync detached", 2.0),
+        ("Express detached", 3.0),
+    ):
+        claims += [
+            Claim(ours, "cpu", Ratio.SHARE, 1.15, "raw loop"),
+            Claim(ours, "burst_rate", Ratio.RATE, 0.7, "raw loop"),
+            Claim(ours, "burst_cpu", Ratio.SHARE, None, "raw loop"),
+            Claim(ours, "memory", Ratio.FIGURE, 0.5),
+            Claim(ours, "call_p50", Ratio.FIGURE, call),
+            Claim(ours, "apart_p50", Ratio.FIGURE, call),
+            Claim(ours, "route_calm", Ratio.SHARE, 2, ours, "route_idle"),
+            Claim(ours, "route_full", Ratio.SHARE, 2, ours, "route_idle"),
+        ]
+        if not ours.startswith("Express"):
+            claims += [
+                Claim(ours, "cpu", Ratio.SPEEDUP, 5, "sse-starlette"),
+                Claim(ours, "burst_rate", Ratio.RATE, 20, "sse-starlette"),
+            ]
+    for metric in ("each_p99", "route_full"):
+        claims.append(Claim("uvicorn detached", metric, Ratio.SPEEDUP, None, "sse-starlette"))
+    claims.append(Claim("Express detached", "cpu", Ratio.SPEEDUP, 1.8, "better-sse"))
+    for metric in ("burst_rate", "rate"):
+        claims.append(Claim("Express detached", metric, Ratio.RATE, None, "better-sse"))
+    claims.append(Claim("Express detached", "cpu", Ratio.SPEEDUP, None, "res.write loop"))
+    claims += [
+        Claim(ours, "cpu", Ratio.SHARE, None, "raw loop")
+        for ours in ("uvicorn held", "Express held")
+    ]
+    for small in (True, False):
+        claims += [
+            Claim("uvicorn in-loop", "cpu", Ratio.SHARE, 0.65, "sse-starlette", small=small),
+            Claim("uvicorn in-loop", "memory", Ratio.SHARE, 0.5, "sse-starlette", small=small),
+            Claim("uvicorn in-loop", "cpu", Ratio.SHARE, None, "bare ASGI", small=small),
+            Claim("Express in-loop", "cpu", Ratio.SHARE, 0.8, "better-sse", small=small),
+            Claim("Express in-loop", "cpu", Ratio.SHARE, None, "res.write loop", small=small),
+        ]
+    claims += [
+        Claim("uvicorn in-loop", "cpu", Ratio.SPEEDUP, None, "FastAPI's own", small=True),
+        Claim("uvicorn detached", "cpu", Ratio.SPEEDUP, None, "FastAPI's own", small=True),
+    ]
+    return claims
 
 
 def measure(run: Run) -> None:
-    """All servers, a fresh process each time, in turn."""
-    if not Path("/proc/self/smaps_rollup").exists():
-        raise WorkerError("needs Linux: processor time and memory are read from /proc")
-    run.report.versions |= versions()
-    for arena in ARENAS:
-        apps = [arena.ours, *arena.rivals.values()]
-        samples: dict[str, Samples] = {app: {} for app in apps}
-        broken: set[str] = set()
-        for turn in range(run.settings.repeat):
-            for app in apps:
-                if app in broken:
-                    continue
-                run.progress(f"{arena.name}: {app}, round {turn + 1} of {run.settings.repeat}")
-                try:
-                    figures = measure_once(arena, app, run.settings)
-                except WorkerError as error:
-                    run.report.failures.append(f"{arena.name}: {error}")
-                    broken.add(app)
-                else:
-                    for key, value in figures.items():
-                        samples[app].setdefault(key, []).append(value)
-        run.report.details |= {f"{arena.name}/{app}": taken for app, taken in samples.items()}
-        add_rows(run, arena, samples)
+    """All servers in turn; a table per number of clients, and a row per claim."""
+    names = [contestant.name for contestant in CONTESTANTS]
+    results = measure_in_turn(run, run.settings.rounds, names, partial(measure_once, run))
+    for (name, clients), samples in results.items():
+        run.report.details[f"{name}, {clients} clients"] = samples
+    for claim in _claims():
+        if run.wants(claim.ours) and (claim.peer is None or run.wants(claim.peer)):
+            run.report.rows.append(row(run, claim, results))
+    for clients in run.settings.clients:
+        run.report.tables.append(table(clients, results))
 
 
-def measure_once(arena: Arena, app: str, settings: Settings) -> dict[str, float]:
-    """The figures of one server process."""
-    with arena.start(app) as server:
-        address = f"{HOST}:{server.port}"
-        with Worker("load client", [RUST / "load", address]) as warm_up:
-            warm_up.ask(phase="connect", path="/events", clients=WARM_UP_CLIENTS)
-            warm_up.ask(phase="paced", events=WARM_UP_EVENTS, size=EVENT_BYTES)
-        with Worker("load client", [RUST / "load", address]) as load:
-            before = server.resident_bytes()
-            load.ask(phase="connect", path="/events", clients=settings.clients)
-            memory = (server.resident_bytes() - before) / settings.clients
-            load.ask(phase="paced", events=WARM_UP_EVENTS, size=EVENT_BYTES)
-            idle = load.ask(phase="hold", seconds=settings.idle_seconds, probe="/fast")
-            paced = phase(server, load, phase="paced", events=settings.paced_events)
-            few = settings.paced_events // 2
-            busy = phase(server, load, phase="paced", events=few, probe="/fast")
-            burst = phase(server, load, phase="burst", events=settings.burst_events)
+def measure_once(run: Run, contestant: Contestant, server: Server) -> dict[int, Figures]:
+    """First with few clients, then with many."""
+    figures: dict[int, Figures] = {}
+    small, large = run.settings.clients
+    with load_client(server) as load:
+        connected = 0
+        for clients in (small,) if contestant.small_only else (small, large):
+            before = server.user_memory()
+            load.ask(phase="connect", path="/events", clients=clients - connected)
+            contestant.check_mode(server, clients)
+            memory = (server.user_memory() - before) / (clients - connected)
+            connected = clients
+            figures[clients] = {"memory": memory, **fan_out(run, server, load)}
+            if clients == large:
+                figures[clients] |= side_effects(run, contestant, server, load)
+    return figures
+
+
+def fan_out(run: Run, server: Server, load: Worker) -> Figures:
+    """One event after the other, then bursts."""
+    seconds = run.settings.phase_seconds
+    phase(server, load, phase="paced", events=5)
+    paced = phase(server, load, phase="paced", events=run.settings.paced_events, seconds=seconds)
+    burst = phase(
+        server, load, phase="burst", events=BURST, repeat=run.settings.bursts, seconds=seconds
+    )
     return {
-        "cpu_per_delivery": paced["cpu"] / paced["deliveries"],
-        "seconds_per_delivery": paced["seconds"] / paced["deliveries"],
-        "burst_cpu_per_delivery": burst["cpu"] / burst["deliveries"],
-        "burst_seconds_per_delivery": burst["seconds"] / burst["deliveries"],
-        "memory_per_connection": memory,
-        "latency_p50": paced["latency"]["p50_ms"],
-        "latency_p99": paced["latency"]["p99_ms"],
-        "round_p50": paced["round"]["p50_ms"],
-        "fast_p99": busy["probe"]["p99_ms"],
-        "fast_idle_p99": idle["probe"]["p99_ms"],
+        "cpu": paced["cpu"] / paced["deliveries"],
+        "rate": paced["deliveries"] / paced["seconds"],
+        "each_p50": paced["latency"]["p50_ms"],
+        "each_p99": paced["latency"]["p99_ms"],
+        "last_p50": paced["round"]["p50_ms"],
+        "burst_cpu": burst["cpu"] / burst["deliveries"],
+        "burst_rate": burst["deliveries"] / burst["seconds"],
+        **calls("call", burst),
     }
 
 
-def phase(server: Server, load: Worker, **request: object) -> dict[str, Any]:
-    """One phase of the load client, with the processor time that the server spent on it."""
-    before = server.cpu_seconds()
-    answer = load.ask(size=EVENT_BYTES, **request)
-    answer["cpu"] = server.cpu_seconds() - before
-    if answer["order_errors"]:
-        raise WorkerError(f"{server.name}: {answer['order_errors']} events missing or out of order")
-    return answer
+def side_effects(run: Run, contestant: Contestant, server: Server, load: Worker) -> Figures:
+    """What the rest of the application notices of its streams."""
+    seconds = run.settings.phase_seconds
+    figures: Figures = {}
+    if contestant.handoff is not None:
+        # A peer would need minutes to deliver so many events.
+        many = run.settings.calls
+        figures |= calls("call", phase(server, load, phase="burst", events=many))
+        apart = phase(server, load, phase="burst", events=many, pause_ms=1)
+        figures |= calls("apart", apart)
+    endless = {"phase": "paced", "events": 1_000_000}
+    requests: dict[str, dict[str, object]] = {
+        "route_idle": {"phase": "hold"},
+        "route_calm": {**endless, "every_ms": 100},
+        "route_full": endless,
+    }
+    for key, request in requests.items():
+        answer = phase(server, load, seconds=seconds, probe="/fast", **request)
+        figures[key] = answer["probe"]["p99_ms"]
+    return figures
 
 
-def add_rows(run: Run, arena: Arena, samples: dict[str, Samples]) -> None:
-    """A row per metric and peer."""
-    for metric in METRICS:
-        for name, app in arena.rivals.items():
-            run.report.rows.append(
-                Row(
-                    f"{arena.name}, {run.settings.clients:,} clients",
-                    metric.title,
-                    name,
-                    metric.unit,
-                    samples[arena.ours].get(metric.key, []),
-                    samples[app].get(metric.key, []),
-                    metric.kind,
-                    arena.targets.get((name, metric.key)),
-                )
-            )
+def calls(name: str, answer: dict[str, dict[str, float | None]]) -> Figures:
+    """The times of the publish calls in seconds; none where the server has no such call."""
+    times = {key: answer["calls"][f"{key}_ms"] for key in ("p50", "p99")}
+    return {f"{name}_{key}": time / 1000 for key, time in times.items() if time is not None}
 
 
-def versions() -> dict[str, str]:
-    """What the servers are built of."""
-    found = {}
-    for name in ("ssehub", "sse-starlette", "fastapi", "starlette", *SERVER_PARTS):
-        with suppress(PackageNotFoundError):
-            found[f"Python/{name}"] = version(name)
-    node = BENCH / "node" / "node_modules"
-    for package in (BENCH.parent, node / "express", node / "better-sse"):
-        manifest = json.loads((package / "package.json").read_text())
-        found[f"Node/{manifest['name']}"] = manifest["version"]
-    return found
+def row(run: Run, claim: Claim, results: Results) -> Row:
+    """The claim as it turned out."""
+    small, large = run.settings.clients
+    clients = small if claim.small else large
+    peer = results.get((claim.peer, clients), {}) if claim.peer else {}
+    peer_name = claim.peer or ""
+    if claim.peer == claim.ours and claim.peer_metric:
+        peer_name = f"itself, {METRICS[claim.peer_metric].title}"
+    return Row(
+        f"{claim.ours}, {clients:,} clients",
+        METRICS[claim.metric].title,
+        peer_name,
+        METRICS[claim.metric].unit,
+        results.get((claim.ours, clients), {}).get(claim.metric, ()),
+        peer.get(claim.peer_metric or claim.metric, ()),
+        claim.kind,
+        claim.target,
+    )
+
+
+def table(clients: int, results: Results) -> Table:
+    """All figures of all servers, side by side."""
+    columns = {metric.column: metric.unit for metric in METRICS.values()}
+    lines = {
+        name: [samples.get(key, []) for key in METRICS]
+        for (name, size), samples in results.items()
+        if size == clients
+    }
+    return Table(f"Fan-out, {clients:,} clients", columns, lines)

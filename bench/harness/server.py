@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import resource
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,9 @@ STOP_SECONDS = 5.0
 class Server:
     """A server process on a free port of the loopback interface."""
 
-    def __init__(self, name: str, command: Sequence[str | Path]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]
+    ) -> None:
         """Start it; `{port}` in the command becomes the port."""
         self.name = name
         self.port = _free_port()
@@ -34,12 +38,18 @@ class Server:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             cwd=BENCH,
+            env={**os.environ, **environment},
         )
         try:
             self._wait_until_ready()
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{HOST}:{self.port}"
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -54,16 +64,20 @@ class Server:
             time.sleep(0.05)
         raise WorkerError(f"{self.name}: not ready after {START_SECONDS:.0f} s")
 
-    def request(self, method: str, path: str) -> None:
-        """One short request; raise WorkerError unless it succeeds."""
+    def request(self, method: str, path: str) -> str:
+        """The body that a short request gets; raise WorkerError unless it succeeds."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=START_SECONDS)
         try:
             connection.request(method, path)
-            status = connection.getresponse().status
+            response = connection.getresponse()
+            body = response.read().decode()
+        except TimeoutError as error:
+            raise WorkerError(f"{self.name}: {method} {path} was not answered") from error
         finally:
             connection.close()
-        if status >= 300:
-            raise WorkerError(f"{self.name}: {method} {path} answered {status}")
+        if response.status >= 300:
+            raise WorkerError(f"{self.name}: {method} {path} answered {response.status}")
+        return body
 
     def cpu_seconds(self) -> float:
         """The processor time of all threads of the process and of its children."""
@@ -74,15 +88,13 @@ class Server:
                     total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
-    def resident_bytes(self) -> int:
-        """The resident memory of the process and of its children, after a garbage collection."""
+    def user_memory(self) -> int:
+        """The anonymous memory of the process and its children, after a garbage collection."""
         self.request("POST", "/gc")
-        total = 0
-        for process in _family(self._process.pid):
-            for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
-                if line.startswith("Rss:"):
-                    total += int(line.split()[1]) * 1024
-        return total
+        return sum(
+            _kibibytes(PROC / str(process) / "status", "RssAnon")
+            for process in _family(self._process.pid)
+        )
 
     def stop(self) -> None:
         """End the process; one that waits for its streams is killed."""
@@ -104,6 +116,30 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def descriptors() -> int:
+    """How many descriptors a process may have; all that start from now on may have as many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def kernel_memory() -> int:
+    """What the kernel's objects take on this machine, sockets among them."""
+    return _kibibytes(PROC / "meminfo", "Slab")
+
+
+def socket_buffers() -> int:
+    """What the buffers of all TCP sockets of this machine take."""
+    line = (PROC / "net" / "sockstat").read_text().partition("TCP: ")[2].splitlines()[0]
+    fields = line.split()
+    return int(fields[fields.index("mem") + 1]) * resource.getpagesize()
+
+
+def _kibibytes(file: Path, name: str) -> int:
+    lines = (line.split() for line in file.read_text().splitlines())
+    return next(int(line[1]) * 1024 for line in lines if line[0] == f"{name}:")
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .corpus import MIB
@@ -15,20 +16,33 @@ class Settings:
 
     mode: str
     repeat: int
-    """Interleaved rounds; the table shows their median."""
+    """Interleaved rounds of parsers and encoders; the table shows their median."""
 
     min_seconds: float
     """The least time of one sample of a parser or encoder."""
 
     corpus_bytes: int
-    clients: int
+
+    rounds: int
+    """Interleaved rounds of servers."""
+
+    clients: tuple[int, int]
+    """Few and many."""
+
+    phase_seconds: float
+    """The most time of one phase of a server."""
+
     paced_events: int
-    burst_events: int
-    idle_seconds: float
+    bursts: int
+    calls: int
+    """Publish calls that are timed."""
+
+    scale_clients: int
+    """As many, or as many as this machine allows."""
 
 
-FULL = Settings("full", 5, 0.25, 16 * MIB, 1_000, 100, 100, 1.0)
-QUICK = Settings("quick", 2, 0.05, 4 * MIB, 200, 20, 50, 0.3)
+FULL = Settings("full", 5, 0.25, 16 * MIB, 3, (1_000, 5_000), 2.0, 100, 5, 1_000, 50_000)
+QUICK = Settings("quick", 2, 0.05, 4 * MIB, 1, (100, 400), 0.5, 20, 2, 200, 2_000)
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,12 @@ class Run:
 
     settings: Settings
     report: Report
+    servers: Sequence[str] = ()
+    """The only ones to measure; all if none is named."""
+
+    def wants(self, server: str) -> bool:
+        """Whether it shall be measured."""
+        return not self.servers or server in self.servers
 
     def progress(self, text: str) -> None:
         """Tell the person who waits."""

@@ -139,12 +139,24 @@ impl Hub {
         Ok(())
     }
 
+    /// Takes new streams again; those that were to end still do.
+    #[napi(catch_unwind)]
+    pub fn resume(&self) {
+        self.inner.resume();
+    }
+
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.inner.close();
         if let Some(hubs) = &mut *named() {
             hubs.retain(|_, hub| !hub.is_closed());
         }
+    }
+
+    /// Counts a stream whose socket could not go to the engine.
+    #[napi(catch_unwind)]
+    pub fn refuse_handoff(&self, reason: String) {
+        self.inner.refuse_handoff(&reason);
     }
 
     #[napi(catch_unwind)]

@@ -11,7 +11,9 @@ mod error;
 mod event;
 mod hub;
 mod options;
+mod packed;
 mod parser;
+mod reports;
 mod selector;
 mod stats;
 mod subscription;
@@ -23,6 +25,12 @@ use napi_derive::napi;
 #[napi(catch_unwind)]
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+/// Whether the engine can take sockets on this platform.
+#[napi(catch_unwind)]
+pub fn takes_sockets() -> bool {
+    cfg!(unix)
 }
 
 /// Panics. The tests call it to prove that the process survives.

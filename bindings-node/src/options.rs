@@ -1,7 +1,9 @@
 //! Settings, as JavaScript hands them over: `options.js` has checked types, names and ranges.
 
 use napi_derive::napi;
-use ssehub::{History, HubOptions, Limits, OnGap, Slow, Start, StreamOptions, SubscribeOptions};
+use ssehub::{
+    Framing, History, HubOptions, Limits, OnGap, Slow, Start, StreamOptions, SubscribeOptions,
+};
 
 use crate::event::whole;
 
@@ -68,6 +70,26 @@ pub struct StreamSettings {
     pub expires_in: Option<f64>,
     pub write_timeout: Option<f64>,
     pub connection: bool,
+}
+
+/// How the engine is to serve a stream.
+#[napi(object, object_to_js = false)]
+pub struct HandOffSettings {
+    /// Whether the body is in HTTP/1.1's chunked coding. Otherwise it ends with the connection.
+    pub chunked: bool,
+    pub held: bool,
+    pub snapshot: bool,
+    pub tag: f64,
+}
+
+impl HandOffSettings {
+    pub(crate) fn framing(&self) -> Framing {
+        if self.chunked {
+            Framing::Chunked
+        } else {
+            Framing::Plain
+        }
+    }
 }
 
 fn slow(word: &str) -> Slow {

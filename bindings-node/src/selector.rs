@@ -1,16 +1,19 @@
 //! The streams of one hub in one JavaScript thread: one wake-up call per burst, one answer for all streams.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{BufferSlice, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode::NonBlocking;
-use napi::{Env, Result};
+use napi::{Env, Error, Result};
 use napi_derive::napi;
-use ssehub::{Delivery, EndReason, Token};
+use ssehub::{Delivery, EndReason, HandOff, Slot, Token};
 
 use crate::error::to_js;
+use crate::event::whole;
 use crate::hub::Hub;
-use crate::options::StreamSettings;
+use crate::options::{HandOffSettings, StreamSettings};
+use crate::reports::Reports;
 use crate::stats::StreamInfo;
 use crate::subscription::Subscription;
 
@@ -26,9 +29,15 @@ const PAYLOAD_SHIFT: u32 = 6;
 pub struct Selector {
     inner: ssehub::Selector,
     // By the place of the stream, which is all that JavaScript knows of the token.
-    tokens: Vec<Option<Token>>,
+    places: Vec<Option<Place>>,
     ready: Vec<(Token, Delivery)>,
     wait: f64,
+}
+
+struct Place {
+    token: Token,
+    /// For the socket that is to go to the engine.
+    slot: Option<Slot>,
 }
 
 /// What streams have to send: pairs of stream and code, and the bytes, each once for all streams that send it.
@@ -53,7 +62,7 @@ impl Selector {
                 // It fails when the thread ends, and the selector with it.
                 let _ = wake.call((), NonBlocking);
             }),
-            tokens: Vec::new(),
+            places: Vec::new(),
             ready: Vec::new(),
             wait: -1.0,
         })
@@ -76,11 +85,58 @@ impl Selector {
         // The lower half of a token is its place; it is free again only after `remove`.
         let place = place_of(token);
         let index = place as usize;
-        if self.tokens.len() <= index {
-            self.tokens.resize(index + 1, None);
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
         }
-        self.tokens[index] = Some(token);
+        self.places[index] = Some(Place { token, slot: None });
         Ok(place)
+    }
+
+    /// Sets a descriptor aside for a stream's socket. False where there is none.
+    #[napi(catch_unwind)]
+    pub fn reserve(&mut self, place: u32) -> bool {
+        let slot = Slot::reserve(false).ok();
+        let reserved = slot.is_some();
+        if let Some(place) = self.place(place) {
+            place.slot = slot;
+        }
+        reserved
+    }
+
+    /// Gives the descriptor back: the socket stays where it is.
+    #[napi(catch_unwind)]
+    pub fn release(&mut self, place: u32) {
+        if let Some(place) = self.place(place) {
+            place.slot = None;
+        }
+    }
+
+    /// Gives a stream, for whose socket a descriptor has been set aside, to the engine. Where this throws, nothing but
+    /// that descriptor is gone.
+    #[napi(catch_unwind)]
+    pub fn hand_off(
+        &mut self,
+        place: u32,
+        fd: i32,
+        settings: HandOffSettings,
+        reports: &Reports,
+    ) -> Result<()> {
+        let known = self.place(place);
+        let (token, slot) = known
+            .and_then(|place| Some((place.token, place.slot.take()?)))
+            .ok_or_else(|| Error::from_reason("no descriptor is set aside for this stream"))?;
+        let how = HandOff {
+            framing: settings.framing(),
+            held: settings.held,
+            snapshot: settings.snapshot,
+            tag: whole(settings.tag),
+            label: Arc::default(),
+        };
+        self.inner
+            .hand_off(token, slot, fd, how, &reports.inner)
+            .map_err(|error| Error::from_reason(error.to_string()))?;
+        self.places[place as usize] = None;
+        Ok(())
     }
 
     /// What all waiting streams have to send.
@@ -116,12 +172,8 @@ impl Selector {
     /// Ends a stream and gives back everything it holds.
     #[napi(catch_unwind)]
     pub fn remove(&mut self, place: u32, reason: u32) -> Option<StreamInfo> {
-        let token = self.tokens.get_mut(place as usize)?.take()?;
-        let reason = EndReason::ALL
-            .get(reason as usize)
-            .copied()
-            .unwrap_or(EndReason::Error);
-        self.inner.remove(token, reason).map(Into::into)
+        let token = self.places.get_mut(place as usize)?.take()?.token;
+        self.inner.remove(token, reason_of(reason)).map(Into::into)
     }
 
     /// The id of a stream's position.
@@ -131,7 +183,11 @@ impl Selector {
     }
 
     fn token(&self, place: u32) -> Option<Token> {
-        self.tokens.get(place as usize).copied().flatten()
+        Some(self.places.get(place as usize)?.as_ref()?.token)
+    }
+
+    fn place(&mut self, place: u32) -> Option<&mut Place> {
+        self.places.get_mut(place as usize)?.as_mut()
     }
 
     fn hand_over<'env>(&mut self, env: &'env Env) -> Result<Option<Ready<'env>>> {
@@ -170,8 +226,16 @@ impl Selector {
     }
 }
 
-fn address(bytes: &std::sync::Arc<[u8]>) -> (bool, u64) {
+fn address(bytes: &Arc<[u8]>) -> (bool, u64) {
     (false, bytes.as_ptr() as u64)
+}
+
+/// The reason with this number.
+pub(crate) fn reason_of(number: u32) -> EndReason {
+    EndReason::ALL
+        .get(number as usize)
+        .copied()
+        .unwrap_or(EndReason::Error)
 }
 
 fn reason_code(reason: EndReason) -> u32 {

@@ -11,6 +11,9 @@ use napi_derive::napi;
 #[napi(object, object_from_js = false)]
 pub struct Stats {
     pub connections: f64,
+    pub detached: f64,
+    pub held: f64,
+    pub handoffs_refused: BTreeMap<String, f64>,
     pub subscriptions: f64,
     pub topics: f64,
     pub tombstones: f64,
@@ -36,6 +39,13 @@ impl From<ssehub::Stats> for Stats {
         };
         Self {
             connections: stats.connections as f64,
+            detached: stats.detached as f64,
+            held: stats.held as f64,
+            handoffs_refused: stats
+                .handoffs_refused
+                .into_iter()
+                .map(|(reason, count)| (reason, count as f64))
+                .collect(),
             subscriptions: stats.subscriptions as f64,
             topics: stats.topics as f64,
             tombstones: stats.tombstones as f64,
@@ -80,6 +90,7 @@ pub struct StreamInfo {
     pub key: Option<String>,
     pub topics: Vec<String>,
     pub reason: &'static str,
+    pub mode: &'static str,
     pub duration: f64,
     pub events: f64,
     pub bytes: f64,
@@ -92,6 +103,7 @@ impl From<ssehub::StreamInfo> for StreamInfo {
             key: info.key,
             topics: info.topics,
             reason: info.reason.as_str(),
+            mode: info.mode.as_str(),
             duration: info.duration as f64,
             events: info.events as f64,
             bytes: info.bytes as f64,

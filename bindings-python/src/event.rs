@@ -26,18 +26,50 @@ pub(crate) struct PyEvent {
     comment: Option<Py<PyString>>,
 }
 
-impl PyEvent {
-    /// An event of the parser: valid by construction, and perhaps one of the hub's own types.
-    pub(crate) fn parsed(data: Py<PyString>, event: Py<PyString>, id: Py<PyString>) -> Self {
+/// Makes events of what a parser has found. Most events of a stream share type and id, so these strings are kept.
+pub(crate) struct Texts {
+    event: Py<PyString>,
+    id: Py<PyString>,
+}
+
+impl Texts {
+    pub(crate) fn new(py: Python<'_>) -> Self {
         Self {
-            data: Some(data),
-            event: Some(event),
-            id: Some(id),
-            retry: None,
-            comment: None,
+            event: PyString::intern(py, "message").unbind(),
+            id: PyString::intern(py, "").unbind(),
         }
     }
 
+    /// Valid by construction, and perhaps one of the hub's own types.
+    pub(crate) fn event<'py>(
+        &mut self,
+        py: Python<'py>,
+        event: &str,
+        data: &str,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyEvent>> {
+        same(py, &mut self.event, event)?;
+        same(py, &mut self.id, id)?;
+        let event = PyEvent {
+            data: Some(PyString::new(py, data).unbind()),
+            event: Some(self.event.clone_ref(py)),
+            id: Some(self.id.clone_ref(py)),
+            retry: None,
+            comment: None,
+        };
+        Bound::new(py, event)
+    }
+}
+
+/// Makes `cached` a Python string of `text`, unless it is that already.
+fn same(py: Python<'_>, cached: &mut Py<PyString>, text: &str) -> PyResult<()> {
+    if cached.bind(py).to_str()? != text {
+        *cached = PyString::new(py, text).unbind();
+    }
+    Ok(())
+}
+
+impl PyEvent {
     /// Borrows the fields for the encoder.
     pub(crate) fn with_fields<T>(
         &self,

@@ -72,6 +72,7 @@ impl PyHub {
             heartbeat,
             write_timeout,
             limits: to_limits(limits)?,
+            ..HubOptions::default()
         };
         options.check().or_raise(py)?;
         Ok(Self {
@@ -210,6 +211,12 @@ impl PyHub {
         self.options.retry
     }
 
+    /// Counts a stream whose socket could not be taken.
+    fn _refuse_handoff(&self, py: Python<'_>, reason: &str) -> PyResult<()> {
+        self.hub(py)?.refuse_handoff(reason);
+        Ok(())
+    }
+
     fn _jittered_retry(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.hub(py)?.jittered_retry())
     }
@@ -219,6 +226,8 @@ impl PyHub {
         let dict = PyDict::new(py);
         for (name, value) in [
             ("connections", stats.connections),
+            ("detached", stats.detached),
+            ("held", stats.held),
             ("subscriptions", stats.subscriptions),
             ("topics", stats.topics),
             ("tombstones", stats.tombstones),
@@ -241,6 +250,11 @@ impl PyHub {
             }
             dict.set_item(name, inner)?;
         }
+        let refused = PyDict::new(py);
+        for (reason, count) in stats.handoffs_refused {
+            refused.set_item(reason, count)?;
+        }
+        dict.set_item("handoffs_refused", refused)?;
         Ok(dict)
     }
 

@@ -5,6 +5,7 @@
 )]
 
 mod data;
+mod engine;
 mod error;
 mod event;
 mod hub;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _ssehub {
+    #[pymodule_export]
+    use crate::engine::{PyReports, PySlot};
     #[pymodule_export]
     use crate::event::{PyEvent, encode};
     #[pymodule_export]

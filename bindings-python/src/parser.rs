@@ -4,11 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::PyList;
 
 use crate::data;
 use crate::error::{argument, to_py};
-use crate::event::PyEvent;
+use crate::event::Texts;
 
 /// An incremental parser of event streams, to the letter of the WHATWG HTML standard, section 9.2.6.
 ///
@@ -26,9 +26,7 @@ pub(crate) struct PyParser {
 struct Inner {
     parser: ssehub::Parser,
     closed: bool,
-    // The last type and id as Python strings: most events of a stream share them.
-    event: Py<PyString>,
-    id: Py<PyString>,
+    texts: Texts,
 }
 
 impl PyParser {
@@ -55,8 +53,7 @@ impl PyParser {
             inner: Mutex::new(Inner {
                 parser: ssehub::Parser::with_max_event_size(max_event_size),
                 closed: false,
-                event: PyString::intern(py, "message").unbind(),
-                id: PyString::intern(py, "").unbind(),
+                texts: Texts::new(py),
             }),
         })
     }
@@ -77,18 +74,11 @@ impl PyParser {
                 "the parser is closed: a new stream needs a new parser",
             ));
         }
-        let (event, id) = (&mut inner.event, &mut inner.id);
+        let texts = &mut inner.texts;
         let mut failure = None;
         let result = inner.parser.feed(&chunk, |found| {
-            let made = same(py, event, found.event())
-                .and_then(|()| same(py, id, found.id()))
-                .and_then(|()| {
-                    let data = PyString::new(py, found.data()).unbind();
-                    Bound::new(
-                        py,
-                        PyEvent::parsed(data, event.clone_ref(py), id.clone_ref(py)),
-                    )
-                })
+            let made = texts
+                .event(py, found.event(), found.data(), found.id())
                 .and_then(|event| events.append(event));
             if let Err(error) = made {
                 failure.get_or_insert(error);
@@ -131,12 +121,4 @@ impl PyParser {
             self.lock(py).parser.max_event_size()
         )
     }
-}
-
-/// Makes `cached` a Python string of `text`, unless it is that already.
-fn same(py: Python<'_>, cached: &mut Py<PyString>, text: &str) -> PyResult<()> {
-    if cached.bind(py).to_str()? != text {
-        *cached = PyString::new(py, text).unbind();
-    }
-    Ok(())
 }

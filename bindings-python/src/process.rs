@@ -21,6 +21,15 @@ impl<T> Owned<T> {
             .as_ref()
             .filter(|_| self.process == std::process::id())
     }
+
+    /// Takes the value out, in the process that it belongs to.
+    pub(crate) fn into_inner(mut self) -> Option<T> {
+        if self.process == std::process::id() {
+            self.value.take()
+        } else {
+            None
+        }
+    }
 }
 
 impl<T> Drop for Owned<T> {

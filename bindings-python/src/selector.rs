@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use ssehub::{Batch, Delivery, EndReason, Selector, StreamOptions, Token};
+use ssehub::{Batch, Delivery, EndReason, Selector, StreamInfo, StreamOptions, Token};
 
+use crate::engine::{PyReports, PySlot, to_hand_off};
 use crate::error::{OrRaise, argument, closed};
 use crate::hub::PyHub;
 use crate::process::Owned;
@@ -176,29 +177,39 @@ impl PySelector {
         token: u64,
         reason: &str,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let reason = EndReason::ALL
-            .into_iter()
-            .find(|known| known.as_str() == reason)
-            .ok_or_else(|| argument(py, format!("no reason to end a stream: {reason:?}")))?;
+        let reason = to_reason(py, reason)?;
         let Some(inner) = self.inner.get() else {
             return Ok(None);
         };
         let Some(info) = inner.remove(Token::from_bits(token), reason) else {
             return Ok(None);
         };
-        let dict = PyDict::new(py);
-        dict.set_item("key", info.key)?;
-        dict.set_item("topics", info.topics)?;
-        dict.set_item("reason", info.reason.as_str())?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "milliseconds of a stream's life fit"
-        )]
-        dict.set_item("duration", info.duration as f64 / 1000.0)?;
-        dict.set_item("events", info.events)?;
-        dict.set_item("bytes", info.bytes)?;
-        dict.set_item("last_event_id", info.last_event_id)?;
-        Ok(Some(dict))
+        info_dict(py, info).map(Some)
+    }
+
+    /// Gives a stream to the engine, which takes the socket behind the descriptor `fd`. `tag` comes back in its report,
+    /// with `label`. OSError: nothing has happened, and the stream is still served here.
+    #[pyo3(signature = (
+        token, slot, fd, *, chunked, hold, reports, tag, label, snapshot=false
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn hand_off(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        slot: &PySlot,
+        fd: i32,
+        chunked: bool,
+        hold: bool,
+        reports: &PyReports,
+        tag: u64,
+        label: &str,
+        snapshot: bool,
+    ) -> PyResult<()> {
+        let how = to_hand_off(chunked, hold, snapshot, tag, label);
+        let (inner, reports, slot) = (self.inner(py)?, reports.inner(py)?, slot.take()?);
+        py.detach(|| inner.hand_off(Token::from_bits(token), slot, fd, how, reports))?;
+        Ok(())
     }
 
     /// Whether a snapshot is due: at the begin of a stream that came without an id, and after a gap was delivered.
@@ -216,4 +227,29 @@ impl PySelector {
     fn __len__(&self) -> usize {
         self.inner.get().map_or(0, Selector::len)
     }
+}
+
+/// What is known of a stream, as the keyword arguments of the class in `stats.py`.
+pub(crate) fn info_dict(py: Python<'_>, info: StreamInfo) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("key", info.key)?;
+    dict.set_item("topics", info.topics)?;
+    dict.set_item("reason", info.reason.as_str())?;
+    dict.set_item("mode", info.mode.as_str())?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of a stream's life fit"
+    )]
+    dict.set_item("duration", info.duration as f64 / 1000.0)?;
+    dict.set_item("events", info.events)?;
+    dict.set_item("bytes", info.bytes)?;
+    dict.set_item("last_event_id", info.last_event_id)?;
+    Ok(dict)
+}
+
+pub(crate) fn to_reason(py: Python<'_>, word: &str) -> PyResult<EndReason> {
+    EndReason::ALL
+        .into_iter()
+        .find(|known| known.as_str() == word)
+        .ok_or_else(|| argument(py, format!("no reason to end a stream: {word:?}")))
 }

@@ -74,6 +74,28 @@ impl EndReason {
     }
 }
 
+/// Who writes a stream to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The host: its event loop, its thread.
+    InLoop,
+    /// The engine, which alone owns the socket.
+    Detached,
+    /// The engine, through a duplicate of a socket that the server keeps.
+    Held,
+}
+
+impl Mode {
+    /// The word for it in all three languages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InLoop => "in-loop",
+            Self::Detached => "detached",
+            Self::Held => "held",
+        }
+    }
+}
+
 /// What a stream has to send.
 #[derive(Clone, Debug)]
 pub enum Delivery {
@@ -120,6 +142,8 @@ pub struct StreamInfo {
     pub topics: Vec<String>,
     /// Why it ended.
     pub reason: EndReason,
+    /// Who wrote it to its client.
+    pub mode: Mode,
     /// How long it lasted, in milliseconds.
     pub duration: u64,
     /// Events handed to it.

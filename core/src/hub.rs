@@ -1,18 +1,21 @@
 //! The hub: topics by name, one sequence over all of them, and the streams that read them.
 //!
 //! One lock, the table's, covers taking a number, appending, and noting whom to wake. Checking, encoding, waking and
-//! freeing happen outside it. Locks are taken in this order: registry, selector, table; none while host code runs.
+//! freeing happen outside it. Locks are taken in this order: selector, registry, directory, table, mailbox. None is
+//! held while host code runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
-use crate::delivery::EndReason;
+use crate::delivery::{EndReason, Mode};
+use crate::engine::Reports;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Fields};
 use crate::id::{EventId, check_custom};
 use crate::options::{HubOptions, Start, SubscribeOptions, check_max_lag};
+use crate::registry::Plan;
 use crate::selector::Selector;
 use crate::shared::{Shared, State, closed, millis};
 use crate::stats::{Counters, Stats, TopicStats};
@@ -21,6 +24,10 @@ use crate::topic::cursor::{GapReason, Terms};
 use crate::topic::frame::Frame;
 use crate::topic::pattern::{check_name, check_pattern};
 use crate::topic::table::{Effects, Name};
+use crate::wire::encode::encode_checked;
+
+/// Farewells of a drain differ in their `retry:` only; so many differ.
+const FAREWELLS: usize = 32;
 
 /// A topic as a subscription names it: an exact name or a pattern, never guessed from the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -222,6 +229,18 @@ impl Hub {
         Selector::new(self.shared.clone(), Arc::new(wake))
     }
 
+    /// Where a host learns of the ends of streams that it has handed to the engine. `wake` is called when there is
+    /// something to [`Reports::take`] that has not been told of since; from a thread of the engine's, but not from one
+    /// that writes.
+    pub fn reports(&self, wake: impl Fn() + Send + Sync + 'static) -> Reports {
+        Reports::new(&self.shared, Arc::new(wake))
+    }
+
+    /// Counts a stream whose socket a host could not hand to the engine, by a word for the reason.
+    pub fn refuse_handoff(&self, reason: &str) {
+        self.shared.counters.refuse_handoff(reason);
+    }
+
     /// Ends streams at their next frame boundary: those with this key, those that read this topic, or those with both.
     /// `event` is their farewell. Returns how many.
     ///
@@ -242,10 +261,9 @@ impl Hub {
         let last: Option<Arc<[u8]>> = event.map(|event| event.encode().into());
         Ok(self
             .shared
-            .registry
             .owners()
             .iter()
-            .map(|selector| selector.disconnect(key, topic, last.as_ref()))
+            .map(|owner| owner.disconnect(key, topic, last.as_ref()))
             .sum())
     }
 
@@ -277,8 +295,15 @@ impl Hub {
         let sizes = self.shared.table().sizes();
         let counters = &self.shared.counters;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let in_mode = |mode| {
+            let count = self.shared.in_mode(mode);
+            count.map_or(0, |count| count.load(Ordering::Relaxed) as u64)
+        };
         Stats {
             connections: self.shared.connections.load(Ordering::Relaxed) as u64,
+            detached: in_mode(Mode::Detached),
+            held: in_mode(Mode::Held),
+            handoffs_refused: counters.handoffs_refused(),
             subscriptions: self.shared.subscriptions.load(Ordering::Relaxed) as u64,
             topics: sizes.topics as u64,
             tombstones: sizes.tombstones as u64,
@@ -338,9 +363,25 @@ impl Hub {
             .min(timeout / 5 * 4)
             .min(Duration::from_millis(count.saturating_mul(5)));
         let now = self.shared.now();
-        for selector in self.shared.registry.owners() {
-            let deadline = now.saturating_add(millis(timeout));
-            selector.drain(deadline, now, millis(spread), &farewell);
+        let farewells = (0..FAREWELLS)
+            .map(|_| {
+                let mut last = farewell.clone();
+                last.extend(encode_checked(&Fields {
+                    retry: Some(self.shared.jittered_retry()),
+                    ..Fields::default()
+                }));
+                last.into()
+            })
+            .collect();
+        let plan = Arc::new(Plan {
+            now,
+            spread: millis(spread),
+            deadline: now.saturating_add(millis(timeout)),
+            through: self.shared.table().head(),
+            farewells,
+        });
+        for owner in self.shared.owners() {
+            owner.drain(&plan);
         }
     }
 
@@ -364,8 +405,8 @@ impl Hub {
         self.shared
             .state
             .store(State::Closed as u8, Ordering::Release);
-        for selector in self.shared.registry.owners() {
-            selector.close_all();
+        for owner in self.shared.owners() {
+            owner.close_all();
         }
     }
 

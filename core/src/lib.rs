@@ -3,14 +3,15 @@
 //! The two flows, in the order of the code:
 //!
 //! ```text
-//! publish   event -> wire/encode -> topic/log -> hub -+-> selector -> an event loop's streams
-//!                                      ^              +-> subscription -> your code
+//! publish   event -> wire/encode -> topic/log -> hub -+-> engine -> sockets that hosts have handed over
+//!                                      ^              +-> selector -> an event loop's streams
+//!                                      |              +-> subscription -> your code
 //!                                      +-- topic/cursor <- Last-Event-ID (replay is the same read as live)
 //! receive   bytes -> wire/parse -> event -> you
 //! ```
 //!
 //! `event`, `id`, `error` and `options` use nothing; `wire` uses those; `topic` uses `wire`. None of these knows a
-//! clock, a lock, a thread or a socket: time is an argument. `hub`, `selector` and `subscription` add those.
+//! clock, a lock, a thread or a socket: time is an argument. `hub`, `selector`, `subscription` and `engine` add those.
 //!
 //! # Features
 //!
@@ -18,10 +19,10 @@
 //! |---|---|---|
 //! | `hub` | yes | [`Hub`] and all that needs a clock or a lock. Without it: events, encoder, parser, with `memchr` alone |
 #![cfg_attr(
-    not(feature = "hub"),
+    not(all(feature = "hub", unix)),
     allow(
         dead_code,
-        reason = "the log and its cursors are built, and used by the hub only"
+        reason = "the log and its cursors are built, and used by the hub and its engine only"
     )
 )]
 
@@ -38,6 +39,11 @@ mod batch;
 mod clock;
 #[cfg(feature = "hub")]
 mod delivery;
+#[cfg(all(feature = "hub", unix))]
+mod engine;
+#[cfg(all(feature = "hub", not(unix)))]
+#[path = "engine_none.rs"]
+mod engine;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
@@ -72,7 +78,9 @@ pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
 #[cfg(feature = "hub")]
 pub use batch::Batch;
 #[cfg(feature = "hub")]
-pub use delivery::{Delivery, End, EndReason, StreamInfo, Token};
+pub use delivery::{Delivery, End, EndReason, Mode, StreamInfo, Token};
+#[cfg(feature = "hub")]
+pub use engine::{Framing, HandOff, Report, Reports, Slot};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, Topic};
 #[cfg(feature = "hub")]

@@ -15,6 +15,16 @@ pub(crate) fn text(stats: &Stats) -> String {
     for (name, help, value) in [
         ("connections", "Streams to clients", stats.connections),
         (
+            "detached",
+            "Streams whose sockets the engine owns",
+            stats.detached,
+        ),
+        (
+            "held",
+            "Streams that the engine writes for a server that keeps their sockets",
+            stats.held,
+        ),
+        (
             "subscriptions",
             "Subscriptions read in code",
             stats.subscriptions,
@@ -67,13 +77,21 @@ pub(crate) fn text(stats: &Stats) -> String {
     ] {
         registry.register(name, help, counter(value));
     }
+    let refused = stats.handoffs_refused.iter();
+    let refused: Vec<(&str, u64)> = refused.map(|(word, n)| (word.as_str(), *n)).collect();
     for (name, help, counts) in [
-        ("gaps", "Gap events told", &stats.gaps),
+        ("gaps", "Gap events told", &stats.gaps[..]),
         ("closed", "Streams closed", &stats.closed),
+        (
+            "handoffs_refused",
+            "Streams whose sockets the engine could not take",
+            &refused,
+        ),
     ] {
-        let family = Family::<[(&str, &str); 1], Counter>::default();
+        let family = Family::<[(&str, String); 1], Counter>::default();
         for (reason, count) in counts {
-            family.get_or_create(&[("reason", *reason)]).inc_by(*count);
+            let label = [("reason", (*reason).to_owned())];
+            family.get_or_create(&label).inc_by(*count);
         }
         registry.register(name, help, family);
     }

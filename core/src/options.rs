@@ -5,6 +5,8 @@ use crate::event::MAX_RETRY;
 use crate::topic::pattern;
 
 const MIB: usize = 1 << 20;
+/// More threads than any machine has a use for, and all that fit into a token.
+const MAX_SHARDS: u32 = 128;
 
 /// How much of a topic a new or returning reader may replay. Whichever limit is reached first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub struct HubOptions {
     pub heartbeat: Option<u64>,
     /// Milliseconds after which a stream that owes bytes and takes none is cut.
     pub write_timeout: u64,
+    /// Threads that write to sockets which hosts have handed over. They start with the first of them.
+    pub shards: u32,
     /// Bounds.
     pub limits: Limits,
 }
@@ -120,6 +124,7 @@ impl Default for HubOptions {
             retry: 3000,
             heartbeat: Some(15_000),
             write_timeout: 30_000,
+            shards: 1,
             limits: Limits::default(),
         }
     }
@@ -158,6 +163,12 @@ impl HubOptions {
             return Err(Error::range(
                 "heartbeat",
                 "heartbeat must be longer than 0; to switch it off give none",
+            ));
+        }
+        if !(1..=MAX_SHARDS).contains(&self.shards) {
+            return Err(Error::range(
+                "shards",
+                format!("shards is the number of writing threads, from 1 to {MAX_SHARDS}"),
             ));
         }
         check_max_lag(self.max_lag, event_size)?;

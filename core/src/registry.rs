@@ -15,10 +15,25 @@ pub(crate) trait Owner: Send + Sync {
     fn end(&self, token: Token, reason: EndReason, last: Option<&Arc<[u8]>>);
 
     /// Gives every connection a time, spread over the window, at which it ends.
-    fn drain(&self, deadline: u64, now: u64, spread: u64, farewell: &[u8]);
+    fn drain(&self, plan: &Arc<Plan>);
 
     /// Ends everything now.
     fn close_all(&self);
+}
+
+/// How a drain goes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// When it begins.
+    pub(crate) now: u64,
+    /// Over so many milliseconds the ends are spread.
+    pub(crate) spread: u64,
+    /// What is left then is cut.
+    pub(crate) deadline: u64,
+    /// Events up to here still go out.
+    pub(crate) through: u64,
+    /// Farewells, which differ in when the client is to come back. A few are enough.
+    pub(crate) farewells: Box<[Arc<[u8]>]>,
 }
 
 /// Who is where. A lock of its own: the publishing path never takes it.
@@ -74,6 +89,27 @@ impl Registry {
         }
         let (oldest, token) = streams.pop_front()?;
         Some((oldest.upgrade()?, token))
+    }
+
+    /// A stream has gone from one owner to another. It keeps its place in the order of age. `former` is where the owner
+    /// that it had is in memory.
+    pub(crate) fn hand_over(
+        &self,
+        key: &str,
+        former: (*const (), Token),
+        owner: &Arc<dyn Owner>,
+        token: Token,
+    ) {
+        let mut inner = self.lock();
+        let streams = inner.keys.get_mut(key);
+        let place = streams.and_then(|streams| {
+            streams
+                .iter_mut()
+                .find(|(place, known)| *known == former.1 && place.as_ptr().cast() == former.0)
+        });
+        if let Some(place) = place {
+            *place = (Arc::downgrade(owner), token);
+        }
     }
 
     /// Forgets a stream. `owner` is where its owner is in memory: that may be on its way out of it.

@@ -7,22 +7,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::delivery::{Delivery, EndReason, StreamInfo, Token};
+use crate::delivery::{Delivery, EndReason, Mode, StreamInfo, Token};
+use crate::engine::{HandOff, Reports, Slot};
 use crate::error::Result;
-use crate::event::Fields;
 use crate::options::StreamOptions;
-use crate::registry::Owner;
+use crate::registry::{Owner, Plan};
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::stream::{Ending, Stream};
+use crate::stream::Stream;
 use crate::streams::Streams;
 use crate::subscription::Subscription;
 use crate::topic::cursor::Cursor;
 use crate::topic::table::{Effects, ListenerId, Wake};
-use crate::wire::encode::encode_checked;
-
-/// Farewells differ in their `retry:` only; so many differ.
-const FAREWELLS: u64 = 32;
 
 /// Serves the streams of one event loop.
 #[derive(Clone)]
@@ -38,7 +34,7 @@ struct Inner {
 
 impl Selector {
     pub(crate) fn new(shared: Arc<Shared>, wake: Wake) -> Self {
-        let listener = shared.table().add_listener(wake);
+        let listener = shared.table().add_listener(wake, None);
         let inner = Arc::new(Inner {
             shared,
             listener,
@@ -163,7 +159,7 @@ impl Selector {
             for topic in stream.cursor.sources() {
                 streams.forget_reader(*topic, token);
             }
-            let info = stream.info(hub, reason);
+            let info = stream.info(hub, Mode::InLoop, reason);
             stream.cursor.detach(&mut hub.table(), hub.now(), &mut fx);
             (info, stream.key, stream.connection)
         };
@@ -174,6 +170,45 @@ impl Selector {
         }
         hub.forget_stream(connection, info.reason);
         Some(info)
+    }
+
+    /// Gives a stream to the engine, which takes its socket: the one behind the host's descriptor `fd`. With a dummy in
+    /// the slot that takes the descriptor's place. The host must have written all it had of the stream, and the token
+    /// means nothing any more.
+    ///
+    /// # Errors
+    /// What the system says, or `NotFound` for a stream that is over. Nothing has happened then, and the stream is
+    /// still the selector's.
+    pub fn hand_off(
+        &self,
+        token: Token,
+        slot: Slot,
+        fd: i32,
+        how: HandOff,
+        reports: &Reports,
+    ) -> std::io::Result<()> {
+        let hub = &self.inner.shared;
+        let engine = hub.engine_or_start()?;
+        // Until the engine has the stream: who looks for it here first, and then there, finds it.
+        let mut streams = self.lock();
+        let Some(stream) = streams.get_mut(token).filter(|stream| !stream.ended) else {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "the stream is over",
+            ));
+        };
+        let prepared = engine.prepare(stream, slot, fd, how.held)?;
+        let Some(mut stream) = streams.take(token) else {
+            return Err(std::io::ErrorKind::NotFound.into());
+        };
+        for topic in stream.cursor.sources() {
+            streams.forget_reader(*topic, token);
+        }
+        let listener = engine.listener(&prepared);
+        stream.cursor.switch(&mut hub.table(), listener);
+        let former = (Arc::as_ptr(&self.inner).cast(), token);
+        engine.add(hub, prepared, stream, how, reports, former);
+        Ok(())
     }
 
     /// Whether a snapshot is due: at the begin of a stream that came without an id, and after a gap was delivered.
@@ -278,40 +313,16 @@ impl Owner for Inner {
         self.end_where(EndReason::Drain, None, |_| true);
     }
 
-    /// Gives every connection a time, spread over the window, at which it ends.
-    fn drain(&self, deadline: u64, now: u64, spread: u64, farewell: &[u8]) {
+    fn drain(&self, plan: &Arc<Plan>) {
         let hub = &self.shared;
-        let lasts: Vec<Arc<[u8]>> = (0..FAREWELLS)
-            .map(|_| {
-                let mut last = farewell.to_vec();
-                last.extend(encode_checked(&Fields {
-                    retry: Some(hub.jittered_retry()),
-                    ..Fields::default()
-                }));
-                last.into()
-            })
-            .collect();
         let mut streams = self.lock();
-        let head = hub.table().head();
         for (_, stream) in &mut streams.places {
-            let Some(stream) = stream.as_mut().filter(|stream| stream.connection) else {
-                continue;
-            };
-            if let Some(ending) = &mut stream.ending {
-                ending.deadline = ending.deadline.min(deadline);
-            } else {
-                let which = usize::try_from(hub.random(FAREWELLS)).unwrap_or(0);
-                stream.ending = Some(Ending {
-                    reason: EndReason::Drain,
-                    at: now.saturating_add(hub.random(spread.saturating_add(1))),
-                    deadline,
-                    through: head,
-                    last: Some(lasts[which].clone()),
-                });
+            if let Some(stream) = stream {
+                stream.drain(hub, plan);
             }
         }
-        streams.no_sweep_before = now;
-        streams.next_sweep = now;
+        streams.no_sweep_before = plan.now;
+        streams.next_sweep = plan.now;
         drop(streams);
         self.wake();
     }

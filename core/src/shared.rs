@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::delivery::EndReason;
+use crate::delivery::{EndReason, Mode};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::MAX_RETRY;
 use crate::id::EventId;
 use crate::options::HubOptions;
-use crate::registry::Registry;
+use crate::registry::{Owner, Registry};
 use crate::stats::Counters;
 use crate::topic::table::Table;
 
@@ -39,6 +40,11 @@ pub(crate) struct Shared {
     pub(crate) state: AtomicU8,
     // Whether a thread drops what expires while nobody calls.
     pub(crate) clock: AtomicBool,
+    // The writers, from the first socket on.
+    engine: Mutex<Option<Arc<Engine>>>,
+    // How many of the connections are the engine's, by mode.
+    detached: AtomicUsize,
+    held: AtomicUsize,
     // Told when a stream closes, for those who wait for the last one.
     pub(crate) closing: (Mutex<()>, Condvar),
     // A cheap source of jitter.
@@ -61,6 +67,9 @@ impl Shared {
             subscriptions: AtomicUsize::new(0),
             state: AtomicU8::new(State::Open as u8),
             clock: AtomicBool::new(false),
+            engine: Mutex::default(),
+            detached: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             closing: (Mutex::new(()), Condvar::new()),
             random: AtomicU64::new(draw()?),
         })
@@ -70,6 +79,57 @@ impl Shared {
     /// by panicking.
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that have streams. The engine comes last: streams go from selectors to it, so none is missed on its way.
+    pub(crate) fn owners(&self) -> Vec<Arc<dyn Owner>> {
+        let mut owners = self.registry.owners();
+        if let Some(engine) = self.engine() {
+            owners.push(engine);
+        }
+        owners
+    }
+
+    /// A stream's mode is the engine's from here on.
+    pub(crate) fn enter_mode(&self, mode: Mode) {
+        if let Some(count) = self.in_mode(mode) {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// A stream of the engine's is gone.
+    pub(crate) fn leave_mode(&self, mode: Mode) {
+        if let Some(count) = self.in_mode(mode) {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The writers, where there are any.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        self.engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The writers. Their threads start with the first socket.
+    pub(crate) fn engine_or_start(self: &Arc<Self>) -> std::io::Result<Arc<Engine>> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*engine {
+            return Ok(engine.clone());
+        }
+        let started = Engine::start(self)?;
+        *engine = Some(started.clone());
+        Ok(started)
+    }
+
+    /// How many connections the engine has in a mode.
+    pub(crate) fn in_mode(&self, mode: Mode) -> Option<&AtomicUsize> {
+        match mode {
+            Mode::InLoop => None,
+            Mode::Detached => Some(&self.detached),
+            Mode::Held => Some(&self.held),
+        }
     }
 
     /// Milliseconds since the hub's start.

@@ -1,6 +1,8 @@
 //! What a hub counts.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::delivery::EndReason;
 use crate::topic::cursor::GapReason;
@@ -15,6 +17,8 @@ pub(crate) struct Counters {
     pub(crate) conflated: AtomicU64,
     pub(crate) opened: AtomicU64,
     pub(crate) refused: AtomicU64,
+    // By reason. Refusals are rare and their reasons the hosts' own words, hence not an array.
+    handoffs_refused: Mutex<BTreeMap<String, u64>>,
     gaps: [AtomicU64; 3],
     closed: [AtomicU64; EndReason::ALL.len()],
 }
@@ -24,12 +28,37 @@ impl Counters {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Events, and their bytes.
+    pub(crate) fn delivered(&self, (events, bytes): (u64, u64)) {
+        Self::add(&self.delivered, events);
+        Self::add(&self.delivered_bytes, bytes);
+    }
+
     pub(crate) fn gap(&self, reason: GapReason) {
         Self::add(&self.gaps[reason as usize], 1);
     }
 
     pub(crate) fn closed(&self, reason: EndReason) {
         Self::add(&self.closed[reason as usize], 1);
+    }
+
+    pub(crate) fn refuse_handoff(&self, reason: &str) {
+        let mut refused = self
+            .handoffs_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn handoffs_refused(&self) -> Vec<(String, u64)> {
+        let refused = self
+            .handoffs_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        refused
+            .iter()
+            .map(|(reason, count)| (reason.clone(), *count))
+            .collect()
     }
 
     pub(crate) fn gaps_of(&self, reason: GapReason) -> u64 {
@@ -47,6 +76,10 @@ impl Counters {
 pub struct Stats {
     /// Streams to clients, now.
     pub connections: u64,
+    /// Of these, how many are the engine's alone.
+    pub detached: u64,
+    /// Of these, how many the engine writes for a server that keeps their sockets.
+    pub held: u64,
     /// Subscriptions that are read in code, now.
     pub subscriptions: u64,
     /// Topics that have history or readers, now.
@@ -73,6 +106,8 @@ pub struct Stats {
     pub opened: u64,
     /// Streams refused: a limit, or a drain.
     pub refused: u64,
+    /// Streams whose sockets could not be taken and which hosts serve themselves, by reason.
+    pub handoffs_refused: Vec<(String, u64)>,
     /// Streams closed, by reason: client, slow, drain, kick, expired, `max_age`, error.
     pub closed: Vec<(&'static str, u64)>,
 }

@@ -1,13 +1,13 @@
 //! One stream of a selector: a cursor, and what a client's connection adds to it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::batch::Batch;
-use crate::delivery::{Delivery, EndReason, StreamInfo};
+use crate::delivery::{EndReason, Mode, StreamInfo};
 use crate::event::Fields;
 use crate::options::StreamOptions;
+use crate::registry::Plan;
 use crate::shared::Shared;
-use crate::stats::Counters;
 use crate::topic::cursor::Cursor;
 use crate::topic::table::{Name, Table};
 use crate::wire::encode::encode_checked;
@@ -34,11 +34,13 @@ pub(crate) struct Stream {
     pub(crate) cursor: Cursor,
     // Shared with the subscription: thousands of streams of one route have the same names.
     pub(crate) names: Arc<[Name]>,
-    pub(crate) key: Option<Box<str>>,
+    // Shared with whoever looks for the stream by it.
+    pub(crate) key: Option<Arc<str>>,
     // Sent first, then gone.
     pub(crate) opening: Option<Arc<[u8]>>,
     // An end that has been decided on and has not come yet.
-    pub(crate) ending: Option<Ending>,
+    // Boxed: most streams never have one.
+    pub(crate) ending: Option<Box<Ending>>,
     /// It has been told of its end; the host has still to remove it.
     pub(crate) ended: bool,
     /// The host has taken everything and waits for more.
@@ -49,10 +51,11 @@ pub(crate) struct Stream {
     pub(crate) last_sent: u64,
     /// Since when the host has been writing the last delivery.
     pub(crate) busy_since: u64,
-    heartbeat: Option<u64>,
+    // Never 0, which saves the room for the absence, here and below: there are thousands of streams.
+    heartbeat: Option<NonZeroU64>,
     // When it ends by its age or its client's rights, and which of the two.
-    ends_at: Option<(u64, EndReason)>,
-    write_timeout: Option<u64>,
+    ends_at: Option<Box<(u64, EndReason)>>,
+    pub(crate) write_timeout: Option<NonZeroU64>,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
 }
@@ -85,12 +88,15 @@ impl Stream {
             opened_at: now,
             last_sent: now,
             busy_since: now,
-            heartbeat: options.heartbeat.map(|interval| jitter(interval).max(1)),
+            heartbeat: options
+                .heartbeat
+                .map(|interval| at_least_one(jitter(interval))),
             ends_at: [age, expiry]
                 .into_iter()
                 .flatten()
-                .min_by_key(|(at, _)| *at),
-            write_timeout: options.write_timeout,
+                .min_by_key(|(at, _)| *at)
+                .map(Box::new),
+            write_timeout: options.write_timeout.map(at_least_one),
             events: 0,
             bytes: 0,
             cursor,
@@ -107,7 +113,7 @@ impl Stream {
         {
             return false;
         }
-        self.ending = Some(Ending {
+        self.ending = Some(Box::new(Ending {
             reason,
             at: 0,
             // Whoever takes nothing meets the write timeout, or that of the drain that this comes into.
@@ -117,13 +123,48 @@ impl Stream {
                 .map_or(u64::MAX, |ending| ending.deadline),
             through: 0,
             last,
-        });
+        }));
         true
+    }
+
+    /// Gives a connection its time in a drain.
+    pub(crate) fn drain(&mut self, hub: &Shared, plan: &Plan) {
+        if !self.connection {
+            return;
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.deadline = ending.deadline.min(plan.deadline);
+            return;
+        }
+        let which = hub.random(plan.farewells.len() as u64);
+        let farewell = plan.farewells.get(usize::try_from(which).unwrap_or(0));
+        self.ending = Some(Box::new(Ending {
+            reason: EndReason::Drain,
+            at: plan
+                .now
+                .saturating_add(hub.random(plan.spread.saturating_add(1))),
+            deadline: plan.deadline,
+            through: plan.through,
+            last: farewell.cloned(),
+        }));
+    }
+
+    /// Why and with what the stream ends now, if it does. Before a drain it gets what was published, unless it has all.
+    pub(crate) fn is_to_end(
+        &self,
+        now: u64,
+        has_all: bool,
+    ) -> Option<(EndReason, Option<Arc<[u8]>>)> {
+        let ending = self.ending.as_ref().filter(|ending| ending.at <= now)?;
+        let ready = has_all
+            || ending.reason != EndReason::Drain
+            || self.cursor.position() >= ending.through;
+        ready.then(|| (ending.reason, ending.last.clone()))
     }
 
     pub(crate) fn grow_old(&mut self, now: u64) {
         // A farewell that is under way stays: it tells the client when to come back.
-        if let Some((at, reason)) = self.ends_at
+        if let Some((at, reason)) = self.ends_at.as_deref().copied()
             && at <= now
             && self.ending.is_none()
         {
@@ -133,13 +174,13 @@ impl Stream {
 
     pub(crate) fn heartbeat_due(&self, now: u64) -> bool {
         self.heartbeat
-            .is_some_and(|interval| now >= self.last_sent.saturating_add(interval))
+            .is_some_and(|interval| now >= self.last_sent.saturating_add(interval.get()))
     }
 
     /// Whether a stream that is being written is beyond hope.
     pub(crate) fn is_stuck(&self, table: &Table, now: u64) -> bool {
         self.write_timeout
-            .is_some_and(|timeout| now >= self.busy_since.saturating_add(timeout))
+            .is_some_and(|timeout| now >= self.busy_since.saturating_add(timeout.get()))
             || self
                 .ending
                 .as_ref()
@@ -149,11 +190,13 @@ impl Stream {
 
     /// When the stream wants to be looked at, if nothing is published.
     pub(crate) fn next_due(&self, now: u64) -> u64 {
-        let after = |start: u64, time: Option<u64>| time.map(|time| start.saturating_add(time));
+        let after = |start: u64, time: Option<NonZeroU64>| {
+            time.map(|time| start.saturating_add(time.get()))
+        };
         let dues = if self.waiting {
             [
                 after(self.last_sent, self.heartbeat),
-                self.ends_at.map(|(at, _)| at),
+                self.ends_at.as_deref().map(|(at, _)| *at),
                 self.ending.as_ref().map(|ending| ending.at),
             ]
         } else {
@@ -167,7 +210,7 @@ impl Stream {
         due.max(now.saturating_add(1))
     }
 
-    pub(crate) fn info(&self, hub: &Shared, reason: EndReason) -> StreamInfo {
+    pub(crate) fn info(&self, hub: &Shared, mode: Mode, reason: EndReason) -> StreamInfo {
         StreamInfo {
             key: self.key.as_deref().map(Into::into),
             topics: self
@@ -176,6 +219,7 @@ impl Stream {
                 .map(|name| name.text.as_ref().to_owned())
                 .collect(),
             reason,
+            mode,
             duration: hub.now().saturating_sub(self.opened_at),
             events: self.events,
             bytes: self.bytes,
@@ -184,14 +228,15 @@ impl Stream {
     }
 
     /// Notes what is delivered.
-    pub(crate) fn count(&mut self, hub: &Shared, batch: Arc<Batch>) -> Delivery {
-        let (events, bytes) = (batch.events() as u64, batch.bytes().len() as u64);
+    pub(crate) fn count(&mut self, events: u64, bytes: u64) {
         self.events += events;
         self.bytes += bytes;
-        Counters::add(&hub.counters.delivered, events);
-        Counters::add(&hub.counters.delivered_bytes, bytes);
-        Delivery::Frames(batch)
     }
+}
+
+/// A time in milliseconds, where 0 would mean without end.
+pub(crate) fn at_least_one(time: u64) -> NonZeroU64 {
+    NonZeroU64::new(time).unwrap_or(NonZeroU64::MIN)
 }
 
 /// What a stream begins with: the reconnection time, and its position, so that the first reconnect can resume.

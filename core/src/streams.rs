@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::batch::BatchCache;
+use crate::batch::{Batch, BatchCache};
 use crate::delivery::{Delivery, End, EndReason, Token};
 use crate::event::Fields;
 use crate::shared::Shared;
@@ -18,7 +18,7 @@ use crate::wire::encode::encode_checked;
 const MAX_BATCH: usize = 64 * 1024;
 /// A comment: the smallest thing that proves a connection alive. Without a blank line, since some decoders take every
 /// blank line for an event.
-const HEARTBEAT: &[u8] = b":\n";
+pub(crate) const HEARTBEAT: &[u8] = b":\n";
 /// The pause between two looks at all streams: the deadlines of thousands, each at a time of its own, would make one
 /// look follow the other.
 const SWEEP_PAUSE: u64 = 20;
@@ -176,19 +176,16 @@ impl Streams {
         if let Some(opening) = stream.opening.take() {
             return Some(Delivery::Bytes(opening));
         }
-        if let Some(ending) = &stream.ending
-            && ending.at <= now
-            && (ending.reason != EndReason::Drain || stream.cursor.position() >= ending.through)
-        {
+        if let Some((reason, last)) = stream.is_to_end(now, false) {
             return Some(Delivery::End(End {
-                reason: ending.reason,
-                last: ending.last.clone(),
+                reason,
+                last,
                 clean: true,
             }));
         }
         if let Some(batch) = self.batches.after(&stream.cursor) {
             stream.cursor.follow(batch.position);
-            return Some(stream.count(hub, batch.batch));
+            return Some(frames(hub, stream, batch.batch));
         }
         let before = stream
             .cursor
@@ -200,15 +197,14 @@ impl Streams {
             .cursor
             .read(&mut hub.table(), now, MAX_BATCH, &mut self.frames, fx);
         match read {
-            Read::Idle => match &stream.ending {
-                // All that was published before the drain has been taken.
-                Some(ending) if ending.at <= now => Some(Delivery::End(End {
-                    reason: ending.reason,
-                    last: ending.last.clone(),
+            // All that was published before a drain has been taken.
+            Read::Idle => stream.is_to_end(now, true).map(|(reason, last)| {
+                Delivery::End(End {
+                    reason,
+                    last,
                     clean: true,
-                })),
-                _ => None,
-            },
+                })
+            }),
             Read::Frames { conflated } => {
                 Counters::add(&hub.counters.conflated, conflated);
                 if self.frames.is_empty() {
@@ -222,7 +218,7 @@ impl Streams {
                     self.batches
                         .remember(topic, position, stream.cursor.position(), &batch);
                 }
-                Some(stream.count(hub, batch))
+                Some(frames(hub, stream, batch))
             }
             Read::Gap(gap) => {
                 hub.counters.gap(gap.reason);
@@ -297,8 +293,15 @@ impl Streams {
     }
 }
 
+fn frames(hub: &Shared, stream: &mut Stream, batch: Arc<Batch>) -> Delivery {
+    let delivered = (batch.events() as u64, batch.bytes().len() as u64);
+    stream.count(delivered.0, delivered.1);
+    hub.counters.delivered(delivered);
+    Delivery::Frames(batch)
+}
+
 /// The event that tells a reader of a gap.
-fn gap_event(hub: &Shared, gap: &Gap) -> Vec<u8> {
+pub(crate) fn gap_event(hub: &Shared, gap: &Gap) -> Vec<u8> {
     let last_event_id = match &gap.last_event_id {
         Some(id) => id.to_string(),
         None => hub.id(gap.from).to_string(),

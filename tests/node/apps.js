@@ -3,7 +3,10 @@ import { createServer } from 'node:http'
 
 import express5 from 'express'
 import express4 from 'express4'
+import Fastify from 'fastify'
 import Koa from 'koa'
+import { sse } from 'ssehub/express'
+import ssehub from 'ssehub/fastify'
 
 /** What frameworks do with an error: the status 500 and the message, and `seen` gets the error. */
 function withExpress(express) {
@@ -60,4 +63,21 @@ export const frameworks = {
   'express 4': withExpress(express4),
   'node:http': withHttp,
   koa: withKoa,
+}
+
+/** Servers that answer every request with a stream: `source` is a function of the request. */
+export const streaming = {
+  ...Object.fromEntries(
+    Object.entries(frameworks).map(([name, make]) => [
+      name,
+      (source, options) => make({ '/': sse(source, options) }),
+    ]),
+  ),
+  'fastify 5': async (source, options) => {
+    const app = Fastify()
+    await app.register(ssehub)
+    app.all('/', (request, reply) => reply.sse(source(request.raw), options))
+    await app.ready()
+    return createServer(app.routing)
+  },
 }

@@ -23,8 +23,8 @@ async function run(name, use) {
   }
 }
 
-test('express.js', async () => {
-  await run('express.js', async url => {
+for (const name of ['express.js', 'fastify_app.js']) test(name, async () => {
+  await run(name, async url => {
     const stream = await open(url)
     await stream.until(() => stream.lastEventId !== '')
     const headers = { 'content-type': 'application/json' }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
+import { connect as dial } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
 import { Parser } from 'ssehub'
@@ -90,6 +91,32 @@ export async function open(url, { method = 'GET', headers = {}, body = undefined
   return stream
 }
 
+/** Sends a request, as it is, on a connection of its own, to a port or a path, and collects what comes back. */
+export function raw(to, text) {
+  const socket = dial(typeof to === 'number' ? { port: to, host: '127.0.0.1' } : { path: to })
+  const seen = { socket, text: '', ended: false, closed: false }
+  socket.on('data', chunk => (seen.text += chunk))
+  socket.on('end', () => (seen.ended = true))
+  socket.on('close', () => (seen.closed = true))
+  socket.on('error', () => {})
+  socket.write(text)
+  return seen
+}
+
+/** The body of a response in the chunked coding; `undefined` where it is not whole. */
+export function unchunk(text) {
+  let rest = Buffer.from(text.slice(text.indexOf('\r\n\r\n') + 4))
+  let body = ''
+  for (;;) {
+    const size = parseInt(rest.toString('latin1'), 16)
+    const from = rest.indexOf('\r\n') + 2
+    if (Number.isNaN(size) || rest.toString('latin1', from + size, from + size + 2) !== '\r\n') return undefined
+    if (size === 0) return body
+    body += rest.toString('utf8', from, from + size)
+    rest = rest.subarray(from + size + 2)
+  }
+}
+
 export async function within(milliseconds, promise, what) {
   let timer
   const late = new Promise((_resolve, reject) => {
@@ -112,6 +139,17 @@ export async function eventually(test, what = 'a condition', milliseconds = 5000
 }
 
 export const sleep = milliseconds => new Promise(resolve => { setTimeout(resolve, milliseconds) })
+
+/** Collects the messages of a process or thread. Gives a function that waits for one with a certain field. */
+export function inbox(from) {
+  const messages = []
+  from.on('message', message => messages.push(message))
+  return async field => {
+    const at = () => messages.findIndex(message => message[field] !== undefined)
+    await eventually(() => at() >= 0, `a message with ${field}`, 10_000)
+    return messages.splice(at(), 1)[0]
+  }
+}
 
 export const program = name => fileURLToPath(new URL(`programs/${name}`, import.meta.url))
 

@@ -25,7 +25,7 @@ test('one version everywhere', () => {
 })
 
 test('require() loads the same modules', () => {
-  for (const name of ['ssehub', 'ssehub/express', 'ssehub/web', 'ssehub/testing']) {
+  for (const name of ['ssehub', 'ssehub/express', 'ssehub/fastify', 'ssehub/web', 'ssehub/testing']) {
     assert.equal(typeof require(name), 'object', name)
   }
   assert.equal(require('ssehub').Hub, Hub)

@@ -12,11 +12,11 @@ import { eventually, open, serving, sleep, warnings } from './helpers.js'
 const data = list => list.map(e => e.data)
 
 for (const [name, make] of Object.entries(frameworks)) {
-  test(`${name}: a stream, its head, its end`, async () => {
+  test(`${name}: a stream in-loop, its head, its end`, async () => {
     const hub = new Hub()
     const told = []
     hub.on('open', info => told.push(['open', info])).on('close', info => told.push(['close', info]))
-    await serving(make({ '/events': sse(() => hub.subscribe('news'), { key: 'k' }) }), async url => {
+    await serving(make({ '/events': sse(() => hub.subscribe('news'), { key: 'k', handoff: 'off' }) }), async url => {
       const stream = await open(`${url}/events`)
       assert.equal(stream.status, 200)
       const { headers } = stream

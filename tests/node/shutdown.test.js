@@ -8,13 +8,16 @@ import { test } from 'node:test'
 import { Hub } from 'ssehub'
 import { sse } from 'ssehub/express'
 
-import { eventually, open, program, within } from './helpers.js'
+import { eventually, inbox, open, program, within } from './helpers.js'
 
-async function withServer(mode, use) {
-  const child = fork(program('server.js'), [mode])
+const handoffs = ['detach', 'hold', 'off']
+
+async function withServer(mode, handoff, use) {
+  const child = fork(program('server.js'), [mode, handoff])
   try {
-    const [{ port }] = await within(10_000, once(child, 'message'), 'the server')
-    await use(child, `http://127.0.0.1:${port}`)
+    const told = inbox(child)
+    const { port } = await told('port')
+    await use(child, `http://127.0.0.1:${port}`, told)
   } finally {
     child.kill('SIGKILL')
   }
@@ -26,9 +29,9 @@ async function streams(url, count) {
   return list
 }
 
-for (const signal of ['SIGTERM', 'SIGINT']) {
-  test(`${signal}, and nobody listens for it: 100 streams end, then the process, by the signal`, async () => {
-    await withServer('none', async (child, url) => {
+for (const [signal, handoff] of ['SIGTERM', 'SIGINT'].flatMap(name => handoffs.map(word => [name, word]))) {
+  test(`${handoff}: ${signal}, and nobody listens for it: 100 streams end, then the process, by the signal`, async () => {
+    await withServer('none', handoff, async (child, url) => {
       const list = await streams(`${url}/events`, 100)
       const exit = once(child, 'exit')
       const start = Date.now()
@@ -45,16 +48,15 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
   })
 }
 
-test('SIGTERM with a handler that closes the server: the same, and the process ends by itself', async () => {
-  await withServer('close', async (child, url) => {
+for (const handoff of handoffs) test(`${handoff}: SIGTERM with a handler that closes the server: the same, and the process ends by itself`, async () => {
+  await withServer('close', handoff, async (child, url, told) => {
     const list = await streams(`${url}/events`, 100)
     const plain = await fetch(`${url}/plain`)
     assert.equal(await plain.text(), 'ok')
     const exit = once(child, 'exit')
-    const closed = once(child, 'message')
     const start = Date.now()
     child.kill('SIGTERM')
-    assert.deepEqual(await within(10_000, closed, 'close()'), [{ closed: true }, undefined])
+    await told('closed')
     assert.deepEqual(await within(10_000, exit, 'the exit'), [0, null])
     const took = Date.now() - start
     assert.ok(took < 2000, `${took} ms`)
@@ -66,18 +68,17 @@ test('SIGTERM with a handler that closes the server: the same, and the process e
   })
 })
 
-test('close() without any signal, with idle keep-alive connections', async () => {
-  await withServer('message', async (child, url) => {
+for (const handoff of handoffs) test(`${handoff}: close() without any signal, with idle keep-alive connections`, async () => {
+  await withServer('message', handoff, async (child, url, told) => {
     const list = await streams(`${url}/events`, 10)
-    const closed = once(child, 'message')
     child.send('close')
-    assert.deepEqual(await within(5000, closed, 'close()'), [{ closed: true }, undefined])
+    await told('closed')
     for (const stream of list) await stream.end()
   })
 })
 
 test('a finite stream may finish', async () => {
-  await withServer('none', async (child, url) => {
+  await withServer('none', 'off', async (child, url) => {
     const stream = await open(`${url}/chat`)
     await stream.take(1)
     const exit = once(child, 'exit')
@@ -90,7 +91,7 @@ test('a finite stream may finish', async () => {
 })
 
 test('a second signal ends at once', async () => {
-  await withServer('none', async (child, url) => {
+  await withServer('none', 'off', async (child, url) => {
     const stream = await open(`${url}/chat`)
     await stream.take(1)
     const exit = once(child, 'exit')
@@ -104,7 +105,7 @@ test('a second signal ends at once', async () => {
 
 test('one server that closes leaves the streams of another, and the hub, alone', async () => {
   const hub = new Hub()
-  const handler = sse(() => hub.subscribe('t'))
+  const handler = sse(() => hub.subscribe('t'), { handoff: 'hold' })
   const servers = [createServer(handler), createServer(handler)]
   const lists = []
   for (const server of servers) {
@@ -114,10 +115,35 @@ test('one server that closes leaves the streams of another, and the hub, alone',
   }
   await new Promise(resolve => { servers[0].close(resolve) })
   for (const stream of lists[0]) await stream.end()
-  assert.equal(hub.stats().closed.drain, 2)
+  await eventually(() => hub.stats().closed.drain === 2)
   assert.equal(hub.ready, true)
   hub.publish('t', 'still here')
   for (const stream of lists[1]) assert.equal((await stream.take(1))[0].data, 'still here')
   await new Promise(resolve => { servers[1].close(resolve) })
   await eventually(() => hub.stats().connections === 0)
+})
+
+test('detached streams of a hub end with the first of its servers, and the hub goes on', async () => {
+  const hub = new Hub()
+  const handler = sse(() => hub.subscribe('t'))
+  const servers = [createServer(handler), createServer(handler)]
+  const lists = []
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    lists.push(await streams(`http://127.0.0.1:${server.address().port}`, 2))
+  }
+  await new Promise(resolve => { servers[0].close(resolve) })
+  for (const stream of lists.flat()) {
+    await stream.end()
+    assert.ok(stream.complete)
+    assert.match(stream.text, /retry: \d+\n\n$/)
+  }
+  assert.equal(hub.ready, true)
+  const again = await streams(`http://127.0.0.1:${servers[1].address().port}`, 1)
+  hub.publish('t', 'still here')
+  assert.equal((await again[0].take(1))[0].data, 'still here')
+  servers[1].close()
+  await again[0].end()
+  await eventually(() => hub.stats().closed.drain === 5)
 })

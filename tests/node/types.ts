@@ -2,9 +2,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 
+import Fastify from 'fastify'
 import {
+  ErrorEvent,
+  EventSource,
+  EventSourceError,
   EventSourceStream,
   EventTooLargeError,
+  HandoffError,
   Hub,
   Parser,
   SSEHubError,
@@ -13,8 +18,9 @@ import {
   events,
   pattern,
 } from 'ssehub'
-import type { CloseInfo, Event, ServerSentEvent, Stats, Subscription } from 'ssehub'
+import type { CloseInfo, Event, EventSourceInit, Gap, ServerSentEvent, Stats, Subscription } from 'ssehub'
 import { sse } from 'ssehub/express'
+import ssehub from 'ssehub/fastify'
 import { connect } from 'ssehub/testing'
 import { toResponse } from 'ssehub/web'
 
@@ -56,6 +62,52 @@ async function read(response: Response, message: IncomingMessage) {
   void stream
   // @ts-expect-error no source
   events('text')
+}
+
+// EventSource
+async function sources(url: string) {
+  const source = new EventSource(url)
+  source.onopen = event => event.type.trim()
+  source.onmessage = event => event.data.trim() + event.lastEventId + event.origin
+  source.onmessage = null
+  source.onerror = ({ error, status, delay }) => {
+    if (error?.kind === 'status' && error.isRetryable) return [status?.toFixed(), delay, error.headers?.get('a'), error.body?.length]
+    return source.readyState === EventSource.CLOSED || source.CONNECTING
+  }
+  source.addEventListener('named', event => JSON.parse(event.data))
+  source.addEventListener('error', (event: ErrorEvent) => event.message, { once: true })
+  source.addEventListener('open', { handleEvent: event => event.type })
+  source.removeEventListener('named', null)
+  const target: EventTarget = source
+  const init: EventSourceInit = {
+    withCredentials: true,
+    method: 'POST',
+    json: { a: 1 },
+    headers: async ({ attempt, status, signal }) => ({ authorization: `${attempt} ${status} ${signal.aborted}`, 'x-a': ['b', 'c'] }),
+    reconnect: { when: 'always', statuses: [429, [500, 599]], delay: 1, maxRetries: 3 },
+    redirects: { max: 3 },
+    onRedirect: ({ to }) => to.startsWith('https:'),
+    stopOn: ({ data }) => data === '[DONE]',
+    signal: AbortSignal.timeout(1),
+    timeout: null,
+    ca: ['pem', new Uint8Array()],
+    proxy: false,
+    onGap: (gap: Gap) => gap.reason === 'expired',
+  }
+  await using other = new EventSource(new URL(url), init)
+  for await (const { event: type, data, id } of other) [type, data, id].join().trim()
+  const failure: EventSourceError | undefined = await other.closed
+  const root: SSEHubError | undefined = failure
+  const head: Headers | undefined = other.response?.headers
+  new EventSource(url, { headers: new Headers() }).restart()
+  new EventSource(url, { headers: [['a', 'b']], body: new URLSearchParams(), stopOn: { event: 'end' } }).close()
+  // @ts-expect-error an unknown option
+  new EventSource(url, { header: {} })
+  // @ts-expect-error a state cannot be set
+  source.readyState = 2
+  // @ts-expect-error an unknown word
+  new EventSource(url, { reconnect: { when: 'sometimes' } })
+  return [target, root, head]
 }
 
 // The hub
@@ -139,6 +191,25 @@ createServer(sse(() => hub.subscribe('t')))
 declare function route(path: string, handle: (req: any, res: any, next: (error?: any) => void) => void): void
 route('/events', handler)
 
+sse(() => hub.subscribe('t'), { handoff: 'hold' })
+// @ts-expect-error an unknown word
+sse(() => hub.subscribe('t'), { handoff: 'take' })
+
+// Fastify
+async function fastify() {
+  const app = Fastify()
+  await app.register(ssehub)
+  app.get<{ Querystring: { user: string } }>('/', (request, reply) => {
+    const { user } = request.query
+    return reply.sse(hub.subscribe('t', user), { key: user, handoff: 'require' })
+  })
+  app.get('/key', async (_request, reply) => reply.sse(hub.subscribe('t'), { key: request => request.ip }))
+  app.post('/', (_request, reply) => reply.sse(({ signal }) => (signal.aborted ? [] : ['a', { b: 1 }])))
+  // @ts-expect-error no source
+  app.get('/text', (_request, reply) => reply.sse('text'))
+  await connect(app)
+}
+
 // Web
 async function web(request: globalThis.Request) {
   const response: Response = toResponse(request, hub.subscribe('t'), { key: r => r.headers.get('x') })
@@ -167,8 +238,9 @@ async function tests() {
 // Errors
 function errors(error: unknown) {
   if (error instanceof EventTooLargeError) return error.events?.length
+  if (error instanceof HandoffError) return stats.handoffsRefused.tls
   if (error instanceof SSEHubError) return error.code.length
   return undefined
 }
 
-void [list, retry, shared, nothing, id, count, slow, read, iterate, web, tests, errors]
+void [list, retry, sources, shared, nothing, id, count, slow, read, iterate, fastify, web, tests, errors]

@@ -151,7 +151,8 @@ test('HEAD, refusals, wrong arguments', async () => {
   for (const source of ['text', 7, null, undefined]) assert.throws(() => toResponse(get(), source), TypeError)
   assert.throws(() => toResponse({}, hub.subscribe('t')), TypeError)
   assert.throws(() => toResponse(get(), hub.subscribe('t'), { nope: 1 }), TypeError)
-  assert.throws(() => toResponse(get(), hub.subscribe('t'), { handoff: 'require' }), /in-loop/)
+  assert.throws(() => toResponse(get(), hub.subscribe('t'), { handoff: 'require' }), { code: 'ERR_SSEHUB_HANDOFF' })
+  assert.equal(hub.stats().handoffsRefused.transport, 1)
 })
 
 test('Hono on node:http', async () => {

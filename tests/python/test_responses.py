@@ -50,7 +50,7 @@ async def test_on_open_and_on_close_once_per_stream(caplog: pytest.LogCaptureFix
     assert "of a callback" in caplog.text
     (access,) = [record for record in caplog.records if record.name == "ssehub.access"]
     assert "secret" not in access.getMessage()
-    assert access.getMessage().startswith("/ client")
+    assert access.getMessage().startswith("/ client in-loop ")
 
 
 async def test_on_close_tells_the_reason() -> None:
@@ -126,15 +126,18 @@ def test_arguments_are_checked_in_the_handler(
 
 
 async def test_handoff() -> None:
+    """No socket is to be found here. Where there is one: `test_handoff_asgi.py`."""
     hub = Hub()
-    for handoff in ("detach", "hold", "off"):
+    for handoff, refused in (("off", {}), ("detach", {"transport": 1}), ("hold", {"transport": 2})):
         call = Call(app_for(hub, handoff=handoff))
         await opened(hub)
         await call.leave()
+        assert hub.stats().handoffs_refused == refused
     call = Call(EventSourceResponse(hub.subscribe("t"), handoff="require"))
-    with pytest.raises(HandoffError, match="detach"):
+    with pytest.raises(HandoffError, match="no socket was found"):
         await call.end()
     assert hub.stats().connections == 0
+    assert hub.stats().closed["error"] == 1
 
 
 async def test_all_clients_of_a_loop_get_the_same_bytes_object() -> None:

@@ -62,8 +62,8 @@ ASGI = [
     ),
     gunicorn("uvicorn_worker.UvicornWorker", app="asgi_app:app"),
 ]
-SYNC = gunicorn("sync", wsgi=True, streams=1)
-WSGI = [
+SYNC = gunicorn("sync", wsgi=True)
+THREADED = [
     gunicorn("gthread", "--threads", "30", wsgi=True),
     gunicorn("gevent", wsgi=True),
     Server(
@@ -74,7 +74,9 @@ WSGI = [
         wsgi=True,
     ),
 ]
-ALL = [*ASGI, *WSGI]
+WSGI = [SYNC, *THREADED]
+DETACHED = "/events"
+IN_LOOP = "/events?handoff=off"
 
 
 @contextmanager
@@ -98,11 +100,20 @@ def gone(address: Address, connections: int = 0) -> bool:
     return bool(stats(address)["connections"] == connections)
 
 
-@pytest.mark.parametrize("server", ALL, ids=str)
-def test_a_server(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        *((server, path) for server in ASGI for path in (DETACHED, IN_LOOP)),
+        *((server, DETACHED) for server in WSGI),
+    ],
+    ids=str,
+)
+def test_a_server(server: Server, path: str) -> None:
     """The stream arrives, resumes, is freed when its client leaves, and ends with the server."""
+    # Who has been handed to the engine gets his end, whatever the server does with its own streams.
+    clean_end = server.clean_end or (path == DETACHED and not server.wsgi)
     with serving(server) as (child, address):
-        with Wire(address, headers=SSE) as wire:
+        with Wire(address, path, headers=SSE) as wire:
             assert wire.status == 200
             assert wire.headers["content-type"].startswith("text/event-stream")
             assert "content-length" not in wire.headers
@@ -113,40 +124,65 @@ def test_a_server(server: Server) -> None:
         wait_for(lambda: gone(address), "the client's leaving, noticed")
         post(address, "missed 1")
         post(address, "missed 2")
-        with Wire(address, headers={**SSE, "Last-Event-ID": first}) as wire:
+        with Wire(address, path, headers={**SSE, "Last-Event-ID": first}) as wire:
             assert [wire.next().data, wire.next().data] == ["missed 1", "missed 2"]
             # Idle now; nothing is published, the client goes.
         wait_for(lambda: gone(address), "the leaving from an idle stream, noticed", timeout=4)
         assert stats(address)["closed"]["client"] == 2
-        head = Wire(address, method="HEAD", headers={"Connection": "close"})
+        head = Wire(address, path, method="HEAD", headers={"Connection": "close"})
         assert (head.status, head.headers["content-type"][:17]) == (200, "text/event-stream")
         head.close()
 
-        wires = [Wire(address, headers=SSE) for _ in range(server.streams)]
+        wires = [Wire(address, path, headers=SSE) for _ in range(server.streams)]
         wait_for(lambda: gone(address, server.streams), "all streams")
         post(address, "last")
         no_complaints(child)
         took = child.end(timeout=8)
         print(f"{server}: SIGTERM with {server.streams} streams: {took:.2f} s")
         for wire in wires:
-            if server.clean_end:
+            if clean_end:
                 assert wire.wait_end(), bytes(wire.body)
                 assert wire.next().data == "last"
                 assert re.search(rb"retry: \d+\n\n$", wire.body), bytes(wire.body)
+            wire.close()
+        if clean_end:
+            no_complaints(child)
+
+
+@pytest.mark.parametrize("server", THREADED, ids=str)
+def test_threads_that_have_streams(server: Server) -> None:
+    """Where the engine has not taken the socket: the stream arrives, is freed, and ends with the server."""
+    with serving(server) as (child, address):
+        with Wire(address, IN_LOOP, headers=SSE) as wire:
+            wire.until_body(b"\nid: ")
+            first = post(address, "one")
+            assert wire.next().id == first
+        wait_for(lambda: gone(address), "the client's leaving, noticed")
+        wires = [Wire(address, IN_LOOP, headers=SSE) for _ in range(server.streams)]
+        wait_for(lambda: gone(address, server.streams), "all streams")
+        assert stats(address)["connections_by_mode"]["in-loop"] == server.streams
+        post(address, "last")
+        no_complaints(child)
+        took = child.end(timeout=8)
+        print(f"{server}: SIGTERM with {server.streams} streams in threads: {took:.2f} s")
+        for wire in wires:
+            if server.clean_end:
+                assert wire.wait_end(), bytes(wire.body)
+                assert wire.next().data == "last"
             wire.close()
         if server.clean_end:
             no_complaints(child)
 
 
 def test_gunicorn_sync() -> None:
-    """One stream takes the whole worker; it works, and it ends."""
+    """One stream takes the whole worker there; it works, and it ends."""
     with serving(SYNC) as (child, address):
-        with Wire(address, "/events?publish=2", headers=SSE) as wire:
+        with Wire(address, f"{IN_LOOP}&publish=2", headers=SSE) as wire:
             assert {wire.next().data, wire.next().data} == {"own 0", "own 1"}
             last = wire.last_event_id
         wait_for(lambda: gone(address), "the client's leaving, noticed")
         post(address, "missed")
-        with Wire(address, headers={**SSE, "Last-Event-ID": last}) as wire:
+        with Wire(address, IN_LOOP, headers={**SSE, "Last-Event-ID": last}) as wire:
             assert wire.next().data == "missed"
             took = child.end(timeout=8)
             print(f"{SYNC}: SIGTERM with a stream: {took:.2f} s")
@@ -154,11 +190,11 @@ def test_gunicorn_sync() -> None:
         no_complaints(child)
 
 
-@pytest.mark.parametrize("server", WSGI, ids=str)
+@pytest.mark.parametrize("server", THREADED, ids=str)
 def test_a_stalled_client_does_not_keep_a_thread(server: Server) -> None:
     """Its thread waits in the server's `send`; somebody else has to notice."""
     with serving(server, SSEHUB_TEST_WRITE_TIMEOUT="500") as (_, address):
-        wire = Wire(address, headers=SSE)
+        wire = Wire(address, IN_LOOP, headers=SSE)
         wait_for(lambda: gone(address, 1), "the stream")
         for _ in range(60):
             post(address, "x" * 200_000)
@@ -276,7 +312,7 @@ def test_an_endless_iterable_does_not_keep_the_server() -> None:
         assert "Traceback" not in child.output(), child.output()
 
 
-@pytest.mark.parametrize("server", WSGI, ids=str)
+@pytest.mark.parametrize("server", THREADED, ids=str)
 def test_iterables_on_a_real_wsgi_server(server: Server) -> None:
     with serving(server) as (child, address):
         with Wire(address, "/chat") as wire:
@@ -354,7 +390,7 @@ def test_a_client_that_resets_and_one_that_sends_junk() -> None:
         assert "Traceback" not in child.output(), child.output()
 
 
-@pytest.mark.parametrize("server", [UVICORN, WSGI[0]], ids=str)
+@pytest.mark.parametrize("server", [UVICORN, THREADED[0]], ids=str)
 def test_a_pipelining_keep_alive_client(server: Server) -> None:
     """A stream may follow other requests on one connection."""
     with (

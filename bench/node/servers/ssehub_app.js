@@ -1,4 +1,4 @@
-// ssehub in Express, in-loop: the app server writes the sockets.
+// ssehub in Express. HANDOFF says who writes the sockets: detach, hold, or off for the app server.
 import { load } from '../ssehub.js'
 import { EVENT, run } from './common.js'
 
@@ -7,8 +7,12 @@ const { sse } = load('/express')
 
 const hub = new Hub()
 
-run(
-  sse(() => hub.subscribe('news'), { handoff: 'off' }),
+const app = run(
+  sse(() => hub.subscribe('news'), { handoff: process.env.HANDOFF }),
   // The hub numbers its events itself.
   ({ data }) => hub.publish('news', data, { event: EVENT }),
 )
+
+app.get('/metrics', (req, res) => {
+  res.type('text/plain').send(hub.metrics())
+})

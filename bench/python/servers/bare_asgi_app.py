@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from common import EVENT, QueuePerClient, payloads
+from common import EVENT, QueuePerClient, timed_calls
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -24,14 +25,17 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await events(receive, send)
     elif scope["path"] == "/publish":
         query = parse_qs(scope["query_string"].decode())
-        for id, data in payloads(int(query["n"][0]), int(query["size"][0])):
-            clients.publish(f"id: {id}\nevent: {EVENT}\ndata: {data}\n\n".encode())
-        await answer(send, 204, b"")
+        calls = list(timed_calls(publish, int(query["n"][0]), int(query["size"][0])))
+        await answer(send, 200, json.dumps({"calls": calls}).encode())
     elif scope["path"] == "/gc":
         gc.collect()
         await answer(send, 204, b"")
     else:
         await answer(send, 200, b"ok")
+
+
+def publish(id: str, data: str) -> None:
+    clients.publish(f"id: {id}\nevent: {EVENT}\ndata: {data}\n\n".encode())
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -1,21 +1,17 @@
-"""What all Python servers of the fan-out benchmark have in common.
+"""What all Python servers of the fan-out benchmarks have in common.
 
-`POST /publish?n=&size=` publishes n events of `size` bytes and answers at once, `GET /fast` is
-the trivial route, `POST /gc` collects garbage so that memory can be compared. Every server gets
-the same JSON text, made once per event: no peer is charged for JSON.
+`POST /publish?n=&size=&pause_ms=` publishes n events of `size` bytes and answers how long each
+call took, `GET /fast` is the trivial route, `POST /gc` collects garbage so that memory can be
+compared. Every server gets the same JSON text, made once per event: no peer is charged for JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from typing import Generic, TypeVar
-
-from fastapi import FastAPI, Response
-from fastapi.responses import PlainTextResponse
 
 EVENT = "tick"
 
@@ -28,25 +24,21 @@ def payloads(n: int, size: int) -> Iterator[tuple[str, str]]:
     """The id and the data of each event: JSON with its number and the time of its publish."""
     for _ in range(n):
         seq = next(_sequence)
-        head = f'{{"seq":{seq},"ts":{time.monotonic_ns()},"pad":"'
-        yield str(seq), head + "x" * (size - len(head) - 2) + '"}'
+        yield str(seq), payload(seq, size)
 
 
-def add_routes(app: FastAPI, publish: Callable[[str, str], None]) -> None:
-    """The routes beside `/events`; `publish` takes an id and a text."""
+def payload(seq: int, size: int) -> str:
+    """The data of one event; a private message has the number 0."""
+    head = f'{{"seq":{seq},"ts":{time.monotonic_ns()},"pad":"'
+    return head + "x" * (size - len(head) - 2) + '"}'
 
-    @app.post("/publish", status_code=204)
-    async def publish_events(n: int, size: int) -> None:
-        for id, data in payloads(n, size):
-            publish(id, data)
 
-    @app.get("/fast")
-    async def fast() -> Response:
-        return PlainTextResponse("ok")
-
-    @app.post("/gc", status_code=204)
-    async def collect() -> None:
-        gc.collect()
+def timed_calls(publish: Callable[[str, str], None], n: int, size: int) -> Iterator[int]:
+    """Publishes n events; the nanoseconds that each call took."""
+    for id, data in payloads(n, size):
+        start = time.perf_counter_ns()
+        publish(id, data)
+        yield time.perf_counter_ns() - start
 
 
 class QueuePerClient(Generic[T]):

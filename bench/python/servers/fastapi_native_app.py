@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from common import EVENT, QueuePerClient, add_routes
+from common import EVENT, QueuePerClient
 from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from routes import add_routes
 
 app = FastAPI()
 clients: QueuePerClient[ServerSentEvent] = QueuePerClient()

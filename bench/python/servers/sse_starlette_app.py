@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from common import EVENT, QueuePerClient, add_routes
+from common import EVENT, QueuePerClient
 from fastapi import FastAPI
+from routes import add_routes
 from sse_starlette import EventSourceResponse
 
 app = FastAPI()

@@ -6,13 +6,18 @@ use memchr::memchr;
 /// The two numbers that every event of the benchmark carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Grows by one per event.
+    /// Grows by one per event; 0 in a private message.
     pub seq: u64,
     /// `CLOCK_MONOTONIC` at the publish call, in nanoseconds.
     pub published_ns: u64,
 }
 
 impl Stamp {
+    /// Whether the event is for one client alone.
+    pub fn is_private(self) -> bool {
+        self.seq == 0
+    }
+
     /// Reads `{"seq":1,"ts":2,...`, which all servers write in this form.
     fn from_data(data: &[u8]) -> Option<Self> {
         let (seq, rest) = number(data.trim_ascii_start().strip_prefix(b"{\"seq\":")?);

@@ -1,21 +1,32 @@
 //! Many streams to one server, read by one thread through epoll.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream as Blocking};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
-use crate::sse::Decoder;
+use crate::http::dial;
+use crate::publisher::Publisher;
+use crate::sse::{Decoder, Stamp};
 use crate::timing::{Latencies, monotonic_ns};
 use crate::worker::Failure;
 
+/// No phase lasts longer.
+const LIMIT: Duration = Duration::from_secs(120);
 /// Connections opened before their heads are awaited: fewer than any server's accept queue.
 const WAVE: usize = 100;
+/// Streams per source address, of which 127.0.0.0/8 has many: fewer than there are free ports.
+const PER_SOURCE: usize = 10_000;
+/// The receive buffer of a client that stalls: it shall be full soon.
+const STALLED_BUFFER: usize = 4096;
 /// One read takes all that a socket usually holds.
 const READ_SIZE: usize = 256 * 1024;
+/// A paced phase publishes as many even if its time is up.
+const FEWEST_EVENTS: u64 = 5;
 /// The token of the connection that publishes; streams count from 0.
 const PUBLISHER: Token = Token(usize::MAX - 1);
 
@@ -41,6 +52,10 @@ struct Arrivals {
     latencies: Latencies,
     /// From each publish request until the last client had the event.
     rounds: Latencies,
+    /// Private messages: they are no deliveries, and outside the order of the others.
+    private: Latencies,
+    /// What the publish calls took, as the server measured it.
+    calls: Latencies,
 }
 
 /// All streams of one load client.
@@ -49,6 +64,8 @@ pub struct Swarm {
     poll: Poll,
     ready: Events,
     streams: Vec<Stream>,
+    /// Open, and never read again.
+    stalled: Vec<TcpStream>,
     buffer: Box<[u8]>,
     errors: Errors,
 }
@@ -61,43 +78,64 @@ impl Swarm {
             poll: Poll::new()?,
             ready: Events::with_capacity(1024),
             streams: Vec::new(),
+            stalled: Vec::new(),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             errors: Errors::default(),
         })
     }
 
-    /// Opens so many more streams and waits for their heads.
-    pub fn connect(
+    /// Opens so many more streams and waits for their heads. `{n}` in the path becomes the
+    /// stream's number.
+    pub fn connect(&mut self, path: &str, clients: usize) -> Result<Value, Failure> {
+        self.open(path, clients, None)
+    }
+
+    /// Opens streams whose clients then read no more.
+    pub fn stall(&mut self, path: &str, clients: usize) -> Result<Value, Failure> {
+        let first = self.streams.len();
+        let report = self.open(path, clients, Some(STALLED_BUFFER))?;
+        for mut stream in self.streams.drain(first..) {
+            self.poll.registry().deregister(&mut stream.socket)?;
+            self.stalled.push(stream.socket);
+        }
+        Ok(report)
+    }
+
+    fn open(
         &mut self,
         path: &str,
         clients: usize,
-        limit: Duration,
+        receive_buffer: Option<usize>,
     ) -> Result<Value, Failure> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
-            self.address
-        );
         let start = Instant::now();
         let wanted = self.streams.len() + clients;
         while self.streams.len() < wanted {
             let first = self.streams.len();
-            for _ in 0..WAVE.min(wanted - first) {
-                let mut socket = Blocking::connect(self.address)?;
-                socket.write_all(request.as_bytes())?;
-                self.add(socket)?;
+            for number in first..wanted.min(first + WAVE) {
+                self.add(&path.replace("{n}", &number.to_string()), receive_buffer)?;
             }
             while !self.streams[first..]
                 .iter()
                 .all(|stream| stream.decoder.is_open())
             {
-                self.round(start + limit, &mut Arrivals::default())?;
+                self.round(start + LIMIT, &mut Arrivals::default())?;
                 self.check()?;
             }
         }
         Ok(json!({ "streams": self.streams.len(), "seconds": start.elapsed().as_secs_f64() }))
     }
 
-    fn add(&mut self, socket: Blocking) -> io::Result<()> {
+    fn add(&mut self, path: &str, receive_buffer: Option<usize>) -> Result<(), Failure> {
+        let source = match u8::try_from(self.streams.len() / PER_SOURCE)? {
+            0 => None,
+            more => Some(Ipv4Addr::new(127, 0, 0, 1 + more)),
+        };
+        let mut socket = dial(self.address, source, receive_buffer)?;
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
+            self.address
+        )?;
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
         let token = Token(self.streams.len());
@@ -112,25 +150,60 @@ impl Swarm {
         Ok(())
     }
 
-    /// Closed loop: publishes one event, and the next when every client has it.
-    pub fn paced(&mut self, events: u64, size: usize, limit: Duration) -> Result<Value, Failure> {
-        let mut publisher = self.publisher()?;
+    /// Closed loop: publishes one event, and the next when every client has it, and when it is
+    /// due. Ends after so many events or so much time.
+    pub fn paced(
+        &mut self,
+        events: u64,
+        size: usize,
+        time: Duration,
+        every: Duration,
+    ) -> Result<Value, Failure> {
+        let mut publisher = Publisher::new(self.address);
         let mut arrivals = Arrivals::default();
+        let target = format!("/publish?n=1&size={size}");
         let start = Instant::now();
-        for _ in 0..events {
+        let mut due = start;
+        for event in 0..events {
+            if event >= FEWEST_EVENTS && start.elapsed() >= time {
+                break;
+            }
+            self.read_until(due, &mut arrivals)?;
+            due += every;
             let round = monotonic_ns();
-            self.publish(&mut publisher, 1, size, start + limit, &mut arrivals)?;
+            self.publish(&mut publisher, &target, 1, start + LIMIT, &mut arrivals)?;
             arrivals.rounds.add(monotonic_ns() - round);
         }
         Ok(self.report(arrivals, start))
     }
 
-    /// Publishes all events with one request and waits until every client has all.
-    pub fn burst(&mut self, events: u64, size: usize, limit: Duration) -> Result<Value, Failure> {
-        let mut publisher = self.publisher()?;
+    /// Publishes all events with one request and waits until every client has all; again and
+    /// again, so many times or until the time is up. With a pause, the server waits so long
+    /// between two calls.
+    pub fn burst(
+        &mut self,
+        events: u64,
+        size: usize,
+        pause_ms: u64,
+        repeat: u64,
+        time: Duration,
+    ) -> Result<Value, Failure> {
+        let mut publisher = Publisher::new(self.address);
         let mut arrivals = Arrivals::default();
+        let target = format!("/publish?n={events}&size={size}&pause_ms={pause_ms}");
         let start = Instant::now();
-        self.publish(&mut publisher, events, size, start + limit, &mut arrivals)?;
+        for turn in 0..repeat {
+            if turn > 0 && start.elapsed() >= time {
+                break;
+            }
+            self.publish(
+                &mut publisher,
+                &target,
+                events,
+                start + LIMIT,
+                &mut arrivals,
+            )?;
+        }
         Ok(self.report(arrivals, start))
     }
 
@@ -138,59 +211,85 @@ impl Swarm {
     pub fn hold(&mut self, duration: Duration) -> Result<Value, Failure> {
         let mut arrivals = Arrivals::default();
         let start = Instant::now();
-        while let Some(left) = duration.checked_sub(start.elapsed()) {
-            self.wait(left, &mut arrivals)?;
-        }
+        self.read_until(start + duration, &mut arrivals)?;
         Ok(self.report(arrivals, start))
     }
 
-    fn publisher(&self) -> io::Result<TcpStream> {
-        let socket = Blocking::connect(self.address)?;
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        let mut socket = TcpStream::from_std(socket);
-        self.poll
-            .registry()
-            .register(&mut socket, PUBLISHER, Interest::READABLE)?;
-        Ok(socket)
+    /// Sends each stream in turn a message of its own, over and over, until it is done.
+    pub fn private_messages(
+        &mut self,
+        topic: &str,
+        size: usize,
+        pause: Duration,
+        done: &AtomicBool,
+    ) -> Result<Latencies, Failure> {
+        let mut publisher = Publisher::new(self.address);
+        let mut arrivals = Arrivals::default();
+        for number in (0..self.streams.len()).cycle() {
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+            let target = format!("/private?topic={topic}-{number}&size={size}");
+            let deadline = Instant::now() + LIMIT;
+            publisher.post(&target, self.poll.registry(), PUBLISHER)?;
+            let wanted = arrivals.private.len() + 1;
+            self.read_while(&mut publisher, deadline, &mut arrivals, |arrivals| {
+                arrivals.private.len() < wanted
+            })?;
+            self.read_until(Instant::now() + pause, &mut arrivals)?;
+        }
+        Ok(arrivals.private)
     }
 
     /// One publish request; returns when it is answered and every client has its events.
     fn publish(
         &mut self,
-        publisher: &mut TcpStream,
+        publisher: &mut Publisher,
+        target: &str,
         events: u64,
-        size: usize,
         deadline: Instant,
         arrivals: &mut Arrivals,
     ) -> Result<(), Failure> {
-        write!(
-            publisher,
-            "POST /publish?n={events}&size={size} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
-            self.address
-        )?;
+        publisher.post(target, self.poll.registry(), PUBLISHER)?;
         let wanted = arrivals.deliveries + events * self.streams.len() as u64;
+        self.read_while(publisher, deadline, arrivals, |arrivals| {
+            arrivals.deliveries < wanted
+        })
+    }
+
+    /// Reads all until the publisher has its answer and nothing is missing.
+    fn read_while(
+        &mut self,
+        publisher: &mut Publisher,
+        deadline: Instant,
+        arrivals: &mut Arrivals,
+        missing: impl Fn(&Arrivals) -> bool,
+    ) -> Result<(), Failure> {
         let mut answered = false;
-        while arrivals.deliveries < wanted || !answered {
+        while missing(arrivals) || !answered {
             let readable = self.round(deadline, arrivals)?;
             // Once it has answered, the server may close the connection as idle.
-            if readable && !answered {
-                answered = self.read_answer(publisher)?;
+            if readable
+                && !answered
+                && let Some(published) = publisher.answer(&mut self.buffer)?
+            {
+                answered = true;
+                published
+                    .calls
+                    .iter()
+                    .for_each(|&call| arrivals.calls.add(call));
             }
             self.check()?;
         }
         Ok(())
     }
 
-    fn read_answer(&mut self, publisher: &mut TcpStream) -> Result<bool, Failure> {
-        match publisher.read(&mut self.buffer) {
-            Ok(0) => Err("the server closed the connection that publishes".into()),
-            // 204: no body follows, so this is the whole answer.
-            Ok(n) if self.buffer[..n].starts_with(b"HTTP/1.1 204 ") => Ok(true),
-            Ok(_) => Err("the server refused to publish".into()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
+    fn read_until(&mut self, end: Instant, arrivals: &mut Arrivals) -> Result<(), Failure> {
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.wait(left, arrivals)?;
+            self.check()?;
         }
+        Ok(())
     }
 
     /// One wake-up; true when the publisher's connection can be read.
@@ -231,8 +330,8 @@ impl Swarm {
             "seconds": start.elapsed().as_secs_f64(),
             "latency": arrivals.latencies.summary(),
             "round": arrivals.rounds.summary(),
+            "calls": arrivals.calls.summary(),
             "order_errors": self.errors.order,
-            "closed": self.errors.closed,
         })
     }
 }
@@ -246,13 +345,7 @@ impl Stream {
                 Ok(n) => {
                     let now = monotonic_ns();
                     let outcome = self.decoder.push(&buffer[..n], |stamp| {
-                        let in_order = self.last_seq.is_none_or(|last| stamp.seq == last + 1);
-                        errors.order += u64::from(!in_order);
-                        self.last_seq = Some(stamp.seq);
-                        arrivals.deliveries += 1;
-                        arrivals
-                            .latencies
-                            .add(now.saturating_sub(stamp.published_ns));
+                        take(stamp, now, &mut self.last_seq, arrivals, errors);
                     });
                     if outcome.is_err() {
                         return errors.closed += 1;
@@ -267,4 +360,23 @@ impl Stream {
             }
         }
     }
+}
+
+/// Counts one event of a stream.
+fn take(
+    stamp: Stamp,
+    now: u64,
+    last_seq: &mut Option<u64>,
+    arrivals: &mut Arrivals,
+    errors: &mut Errors,
+) {
+    let latency = now.saturating_sub(stamp.published_ns);
+    if stamp.is_private() {
+        return arrivals.private.add(latency);
+    }
+    let in_order = last_seq.is_none_or(|last| stamp.seq == last + 1);
+    errors.order += u64::from(!in_order);
+    *last_seq = Some(stamp.seq);
+    arrivals.deliveries += 1;
+    arrivals.latencies.add(latency);
 }

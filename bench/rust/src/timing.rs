@@ -36,6 +36,16 @@ impl Latencies {
         self.0.push(nanoseconds);
     }
 
+    /// How many were added.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The summary; all `null` when nothing was added.
     pub fn summary(mut self) -> Value {
         self.0.sort_unstable();

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Why a request failed, in words for the person who runs the benchmark.
-pub type Failure = Box<dyn std::error::Error>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Says which version is measured, then answers requests until stdin ends.
 pub fn serve<R: DeserializeOwned>(

@@ -53,9 +53,10 @@ def tell_closed(
 ) -> None:
     """Tells everybody who wants to know of a stream that is over. The path is without its query, which may be secret."""
     access.info(
-        "%s %s %.3fs %d events %d bytes",
+        "%s %s %s %.3fs %d events %d bytes",
         path,
         stream.reason,
+        stream.mode,
         stream.duration,
         stream.events,
         stream.bytes,

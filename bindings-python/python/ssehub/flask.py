@@ -22,8 +22,9 @@ __all__ = ["EventSourceResponse"]
 class EventSourceResponse(Response):
     """A response that streams events: of a hub's subscription, or of any iterable.
 
-    In this version a stream occupies the server's thread (or greenlet) for as long as it lasts: give gunicorn gthread
-    or gevent workers. An iterable runs in a thread of its own, with a copy of the request's context.
+    The stream of a subscription leaves the server's thread (or greenlet) at once: the engine takes the client's socket,
+    and one worker holds thousands of streams. Where it cannot, and for iterables, the stream occupies the thread for as
+    long as it lasts. An iterable runs in a thread of its own, with a copy of the request's context.
 
     Args:
         content: A `hub.subscribe(...)`, an iterable of items (the data rule of `hub.publish` applies to each), or a
@@ -31,13 +32,16 @@ class EventSourceResponse(Response):
         status_code: The status.
         headers: More headers, or others than the stream's own.
         media_type: Instead of `text/event-stream`.
-        background: A function for when the stream is over.
+        background: A function for when the request is over: that is when the stream is, or when it is detached.
         key: Whose stream it is: `hub.disconnect(key=...)` ends it, limits per key count it.
         snapshot: A callable whose Event (or list of them) a new client gets first: the state that the stream's events
             then change. Called on a first connect and after a gap, not on a clean resume.
         heartbeat: Seconds of silence after which a comment is sent; None for never. The hub's setting by default.
-        handoff: "detach", "hold" or "off". This version serves every stream in the server's thread, whatever is said
-            here, except "require", which raises HandoffError.
+        handoff: Who has the client's socket once the response has begun; for subscriptions only. "detach": the engine
+            alone, and the server's thread is free at once. "hold": the engine writes, while the connection, the thread
+            and the request stay the server's. "off": the server's thread writes. Where a socket cannot be taken (TLS in
+            the server, an unknown server, a middleware that changes the body), it writes after all, and `hub.stats()`
+            says so; "require" raises HandoffError instead.
         max_age: Seconds after which the stream ends, give or take a tenth; the client comes back and resumes.
         expires_at: When the client's right to the stream ends: a timestamp in seconds, or a datetime.
         once: Whether a finished GET stream of an iterable is marked, so that an EventSource that reconnects is told
@@ -97,18 +101,18 @@ class EventSourceResponse(Response):
             self.call_on_close(background)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Streams, until the source or the client ends it."""
+        """Streams, until the source or the client ends it, or the engine has taken over."""
         content = self.content
         if environ["REQUEST_METHOD"] == "HEAD":
             return self._send(environ, start_response)
         if not isinstance(content, (Subscription, Iterable)):
             content = content()
-        if self.options.handoff == "require":
-            raise HandoffError(
-                "handoff='require': this version serves all streams in the server's thread; use handoff='detach'"
-            )
         if isinstance(content, Subscription):
             return self._subscription(content, environ, start_response)
+        if self.options.handoff == "require":
+            raise HandoffError(
+                "handoff='require' is for subscriptions; an iterable stays the request's"
+            )
         return self._iterable(content, environ, start_response)
 
     def _subscription(

@@ -14,6 +14,7 @@ from ssehub import _ssehub
 from ssehub._ssehub import Event
 from ssehub.callbacks import call_back, tell_closed
 from ssehub.errors import ArgumentError
+from ssehub.handoff.reports import forget
 from ssehub.loops import LoopHost
 from ssehub.options import (
     History,
@@ -224,7 +225,14 @@ class Hub(_ssehub.Hub):
 
     def stats(self) -> Stats:
         """What the hub holds and has counted."""
-        return Stats(**self._stats())
+        found = self._stats()
+        detached, held = found.pop("detached"), found.pop("held")
+        modes = {
+            "in-loop": max(found["connections"] - detached - held, 0),
+            "detached": detached,
+            "held": held,
+        }
+        return Stats(connections_by_mode=modes, **found)
 
     def topics(self, prefix: str = "", limit: int = 100) -> list[TopicStats]:
         """Topics that have history or readers, by name."""
@@ -257,7 +265,7 @@ class Hub(_ssehub.Hub):
         self._drain(timeout, spread, event)
         deadline = asyncio.get_running_loop().time() + timeout + 1
         # Streams end in other loops and threads, too: there is no one event to wait for.
-        while self._connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while self._has_streams() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return not self._connections
 
@@ -331,6 +339,7 @@ class Hub(_ssehub.Hub):
     def reset(self) -> None:
         """Forgets all topics, streams and counters, as a new process would. For tests."""
         self._reset()
+        forget(self)
         with self._hosts_lock:
             self._hosts.clear()
 
@@ -348,15 +357,30 @@ class Hub(_ssehub.Hub):
             for host in self._hosts:
                 if host.loop is loop:
                     return host
-            self._hosts = [host for host in self._hosts if not host.loop.is_closed()]
+            # The engine's streams outlive the loop that their requests came in.
+            self._hosts = [
+                host for host in self._hosts if host.handed_off or not host.loop.is_closed()
+            ]
             host = LoopHost(self, loop)
             self._hosts.append(host)
             return host
 
-    def _opened(self, key: str | None, topics: tuple[str, ...], position: str) -> None:
+    def _has_streams(self) -> bool:
+        """Whether there are streams, or ends of streams that have still to be told."""
+        return bool(self._connections) or self._is_reporting()
+
+    def _is_reporting(self) -> bool:
+        """Whether event loops have still to hear of streams that the engine has, or had."""
+        return self._process == os.getpid() and any(
+            host.is_reporting for host in tuple(self._hosts)
+        )
+
+    def _opened(
+        self, key: str | None, topics: tuple[str, ...], position: str, mode: str = "in-loop"
+    ) -> None:
         """Tells everybody who wants to know of a stream that begins."""
         if self._on_open:
-            info = StreamInfo(key, topics, "", "in-loop", 0.0, 0, 0, position)
+            info = StreamInfo(key, topics, "", mode, 0.0, 0, 0, position)
             for function in self._on_open:
                 call_back(function, info)
 
@@ -370,7 +394,7 @@ class Hub(_ssehub.Hub):
         if info is None:
             return
         info["topics"] = tuple(info["topics"])
-        stream = StreamInfo(mode="in-loop", **info)
+        stream = StreamInfo(**{"mode": "in-loop", **info})
         tell_closed(stream, path, [*self._on_close, on_close])
 
 

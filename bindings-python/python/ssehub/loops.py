@@ -2,23 +2,33 @@
 
 The hub calls `_wake` once, however many events and clients there are; `_pump` then hands every waiting stream what it
 has to send. A stream that is being written is not touched: what is published meanwhile is its next delivery.
+
+Streams that the engine writes are not here. Of their ends the loop hears in batches, so that callbacks run in it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ssehub import _ssehub
 from ssehub._ssehub import End, Gap, Selector
+
+if TYPE_CHECKING:
+    from ssehub._ssehub import Reports, Slot
+    from ssehub.hub import Hub
+    from ssehub.stats import StreamInfo
 
 __all__ = ["Delivery", "LoopHost"]
 
 # `None` in the place of a delivery: somebody has interrupted the wait.
 Delivery: TypeAlias = "bytes | Gap | End | None"
+# Of a stream that the engine writes: what to call when it is over, and who waits for that.
+_Listener: TypeAlias = "tuple[Callable[[StreamInfo], object] | None, asyncio.Future[bool] | None]"
 
 
 class LoopHost:
@@ -28,16 +38,23 @@ class LoopHost:
         "__weakref__",
         "_cutters",
         "_due",
+        "_hub",
+        "_listeners",
         "_parked",
+        "_reports",
+        "_tags",
         "_thread",
         "_timer",
         "_waiting",
+        "handed_off",
         "loop",
         "selector",
     )
 
-    def __init__(self, hub: _ssehub.Hub, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        # Weak: the hub has this.
+        self._hub = weakref.ref(hub)
         # Streams that wait for something to send.
         self._waiting: dict[int, asyncio.Future[Delivery]] = {}
         # What came for a stream that was not waiting any more: a cancelled `get()` loses nothing.
@@ -47,15 +64,14 @@ class LoopHost:
         self._thread = threading.get_ident()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        # Weak: the selector must not keep its host, and with it the loop, alive.
-        this = weakref.ref(self)
-
-        def wake() -> None:
-            host = this()
-            if host is not None:
-                host._wake()
-
-        self.selector: Selector = Selector(hub, wake)
+        # How many of the loop's streams are the engine's, and have not been reported to be over.
+        self.handed_off = 0
+        # Where the engine reports those: made for the first of them.
+        self._reports: Reports | None = None
+        # Who wants to hear of the end of one of them, by its tag. For all others there is nothing here.
+        self._listeners: dict[int, _Listener] = {}
+        self._tags = itertools.count(1)
+        self.selector: Selector = Selector(hub, _calling(self, LoopHost._wake))
 
     def add(
         self, subscription: Any, cut: Callable[[End], None] | None = None, **options: Any
@@ -99,10 +115,94 @@ class LoopHost:
         self._parked.pop(token, None)
         self._cutters.pop(token, None)
         info = self.selector.remove(token, reason)
+        self._rest()
+        return info
+
+    def _rest(self) -> None:
+        """Without streams there is nothing to wake up for."""
         if not len(self.selector) and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return info
+
+    def put_back(self, token: int, delivery: Delivery) -> None:
+        """The next `take` gives it again."""
+        self._parked[token] = delivery
+
+    def hand_off(
+        self,
+        token: int,
+        slot: Slot,
+        descriptor: int,
+        *,
+        on_close: Callable[[StreamInfo], object] | None = None,
+        held: asyncio.Future[bool] | None = None,
+        **options: Any,
+    ) -> int:
+        """Moves a stream to the engine; `options` are those of the selector. OSError: nothing has happened.
+
+        Args:
+            token: The stream.
+            slot: Where the engine's duplicate of the socket goes.
+            descriptor: The server's descriptor.
+            on_close: What is called when the stream is over, beside the hub's own callbacks.
+            held: For a stream whose connection stays with the server. Its result, when the stream is over: whether the
+                server can end the response.
+            **options: See `Selector.hand_off`.
+
+        Returns:
+            The stream's tag, for `let_go`.
+        """
+        if self._reports is None:
+            hub = self._hub()
+            assert hub is not None
+            self._reports = _ssehub.Reports(hub, _calling(self, LoopHost._wake_for_reports))
+        tag = 0 if on_close is None and held is None else next(self._tags)
+        self.selector.hand_off(
+            token,
+            slot,
+            descriptor,
+            hold=held is not None,
+            reports=self._reports,
+            tag=tag,
+            **options,
+        )
+        self._cutters.pop(token, None)
+        self._rest()
+        self.handed_off += 1
+        if tag:
+            self._listeners[tag] = on_close, held
+        return tag
+
+    @property
+    def is_reporting(self) -> bool:
+        """Whether the ends of streams have still to be told, and somebody will."""
+        # In a loop that is neither running nor closed, nobody does.
+        return self.handed_off > 0 and (self.loop.is_running() or self.loop.is_closed())
+
+    def let_go(self, tag: int, reason: str) -> None:
+        """Has the engine end a held stream. Its end is reported like any other."""
+        if self._reports is not None:
+            self._reports.remove(tag, reason)
+
+    def _wake_for_reports(self) -> None:
+        """Called by the engine, from a thread of its own that may run callbacks."""
+        try:
+            self.loop.call_soon_threadsafe(self._report)
+        except RuntimeError:
+            # The loop is closed. Those who asked are told all the same.
+            self._report()
+
+    def _report(self) -> None:
+        hub = self._hub()
+        if self._reports is None or hub is None:
+            return
+        for tag, path, info in self._reports.take():
+            self.handed_off -= 1
+            on_close, held = self._listeners.pop(tag, (None, None))
+            clean = info.pop("clean")
+            if held is not None and not held.done() and not self.loop.is_closed():
+                held.set_result(clean)
+            hub._closed(info, path, on_close)
 
     def _wake(self) -> None:
         """Called by the hub, from any thread: for events, and for whatever is due sooner than the timer."""
@@ -145,3 +245,15 @@ class LoopHost:
         self._timer = None
         if len(self.selector):
             self._pump()
+
+
+def _calling(host: LoopHost, method: Callable[[LoopHost], None]) -> Callable[[], None]:
+    """A method as a waker. Weak: whoever wakes must not keep the host, and with it the loop, alive."""
+    this = weakref.ref(host)
+
+    def wake() -> None:
+        found = this()
+        if found is not None:
+            method(found)
+
+    return wake

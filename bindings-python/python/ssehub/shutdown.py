@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import atexit
 import os
 import signal
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ssehub.handoff.reports import settle
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -18,7 +22,10 @@ __all__ = ["Lifespan", "shutdown"]
 
 # Long enough for clients that read slowly, short enough for the patience of process managers.
 DRAIN_TIMEOUT = 8.0
-DRAIN_SPREAD = 5.0
+# Nobody waits longer than that for the process to go, whatever the number of streams.
+DRAIN_SPREAD = 1.0
+# What servers get for their last bytes when a signal's default action is about to end the process, in seconds.
+LAST_BYTES = 0.1
 # How long an iterable may go on, in seconds: most of them come to an end of their own.
 GRACE = 5.0
 
@@ -36,6 +43,8 @@ class Shutdown:
 
     No server is patched: handlers are chained, as any library may. Asyncio's and uvloop's own signal handling goes on
     beside it, since it hangs on the wake-up descriptor and not on the handler.
+
+    The engine's streams outlive their requests, and no server waits for them: they end when the interpreter exits.
     """
 
     def __init__(self) -> None:
@@ -44,6 +53,10 @@ class Shutdown:
         self._previous: dict[int, Any] = {}
         # The process whose handlers are chained: a forked child installs its own.
         self._process = 0
+        # The process whose exit is watched, likewise.
+        self._exits = 0
+        # Whether a signal's default action waits for the streams.
+        self._ending = False
         # Applications that are running: the last one to end puts the former handlers back.
         self._running = 0
 
@@ -52,6 +65,10 @@ class Shutdown:
         if not any(known() is hub for known in self._hubs):
             self._hubs = [known for known in self._hubs if known() is not None]
             self._hubs.append(weakref.ref(hub))
+        if self._exits != os.getpid():
+            self._exits = os.getpid()
+            atexit.unregister(self._at_exit)
+            atexit.register(self._at_exit)
         self._install()
 
     def enter(self, stream: _Stream) -> None:
@@ -101,20 +118,48 @@ class Shutdown:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         # A lock may be held right here, by the code that the signal has interrupted. `threading.Thread` would wait
         # until it runs, which gevent's loop must not.
-        _thread.start_new_thread(self._end_streams, ())
         previous = self._previous.get(number, signal.SIG_DFL)
-        if callable(previous):
+        if not self._ending and (previous == signal.SIG_DFL or self._nobody_waits()):
+            self._ending = True
+            _thread.start_new_thread(self._end_process, (number,))
+        elif callable(previous):
+            _thread.start_new_thread(self._end_streams, ())
             previous(number, frame)
         elif previous == signal.SIG_DFL:
             # Nobody else would end the process, as the default does.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    def _nobody_waits(self) -> bool:
+        """Whether the engine has an ASGI server's streams, and there is no lifespan that waits for them.
+
+        The interpreter's exit is too late then: uvicorn's last act is to have the signal kill the process.
+        """
+        return not self._running and any(
+            host.handed_off for hub in self._alive() for host in tuple(hub._hosts)
+        )
+
+    def _end_process(self, number: int) -> None:
+        """Gives the streams their ends, then has the signal come again: what it does is for the main thread to do."""
+        self._end_streams()
+        deadline = time.monotonic() + DRAIN_TIMEOUT
+        while any(hub._connections for hub in self._alive()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        settle(self._alive(), 1.0)
+        time.sleep(LAST_BYTES)
+        os.kill(os.getpid(), number)
+
+    def _at_exit(self) -> None:
+        if self._exits == os.getpid():
+            self._end_streams()
+            settle(self._alive(), DRAIN_TIMEOUT + 1)
+
+    def _alive(self) -> list[Hub]:
+        return [hub for known in self._hubs if (hub := known()) is not None]
+
     def _end_streams(self) -> None:
-        for known in list(self._hubs):
-            hub = known()
-            if hub is not None:
-                hub.start_drain(DRAIN_TIMEOUT, DRAIN_SPREAD)
+        for hub in self._alive():
+            hub.start_drain(DRAIN_TIMEOUT, DRAIN_SPREAD)
         for stream in list(self._streams.values()):
             try:
                 stream.loop.call_soon_threadsafe(stream.end_soon, GRACE)
@@ -145,7 +190,7 @@ class Lifespan:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._hub._connections:
+        if self._hub._has_streams():
             await self._hub.drain(DRAIN_TIMEOUT, DRAIN_SPREAD)
         shutdown.end()
         # Callbacks and last bytes get a turn of the loop.

@@ -28,13 +28,16 @@ class EventSourceResponse(Response):
         status_code: The status.
         headers: More headers, or others than the stream's own.
         media_type: Instead of `text/event-stream`.
-        background: A task for when the stream is over.
+        background: A task for when the request is over: that is when the stream is, or when it is detached.
         key: Whose stream it is: `hub.disconnect(key=...)` ends it, limits per key count it.
         snapshot: A callable, sync (then called in a worker thread) or async, whose Event (or list of them) a new
             client gets first: the state that the stream's events then change. Called on a first connect and after a gap, not on a clean resume.
         heartbeat: Seconds of silence after which a comment is sent; None for never. The hub's setting by default.
-        handoff: "detach", "hold" or "off". This version serves every stream in the server's event loop, whatever is
-            said here, except "require", which raises HandoffError.
+        handoff: Who has the client's socket once the response has begun; for subscriptions only. "detach": the engine
+            alone, and the server, its task, dependencies and memory are free at once. "hold": the engine writes, while
+            the connection and the request stay the server's. "off": the server writes. Where a socket cannot be taken
+            (TLS or HTTP/2 in the server, an unknown server, a middleware that changes the body), the server writes
+            after all, and `hub.stats()` says so; "require" raises HandoffError instead.
         max_age: Seconds after which the stream ends, give or take a tenth; the client comes back and resumes.
         expires_at: When the client's right to the stream ends: a timestamp in seconds, or a datetime.
         once: Whether a finished GET stream of an iterable is marked, so that an EventSource that reconnects is told
@@ -88,7 +91,7 @@ class EventSourceResponse(Response):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Streams, until the source or the client ends it."""
+        """Streams, until the source or the client ends it, or the engine has taken over."""
         head = {
             "type": "http.response.start",
             "status": self.status_code,

@@ -15,6 +15,7 @@ class Stats:
 
     Attributes:
         connections: Streams to clients, now.
+        connections_by_mode: The same by who has the socket: in-loop, detached, held (see `StreamInfo.mode`).
         subscriptions: Subscriptions that are iterated in code, now.
         topics: Topics that have history or readers, now.
         tombstones: Vanished topics that are remembered by name, now.
@@ -29,9 +30,12 @@ class Stats:
         refused: Streams refused, by a limit or a drain.
         gaps: Gap events told, by reason: expired, unknown, lagged.
         closed: Streams closed, by reason: client, slow, drain, kick, expired, max_age, error.
+        handoffs_refused: Streams that were to be handed to the engine and stayed in-loop, by reason: tls, http2,
+            method, transport, body, buffered, descriptors, platform, error. The log of `ssehub` has the remedy.
     """
 
     connections: int
+    connections_by_mode: dict[str, int]
     subscriptions: int
     topics: int
     tombstones: int
@@ -46,6 +50,7 @@ class Stats:
     refused: int
     gaps: dict[str, int]
     closed: dict[str, int]
+    handoffs_refused: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class StreamInfo:
         key: Whose stream it was, as the response said.
         topics: What it read.
         reason: Why it ended: client, slow, drain, kick, expired, max_age, error, or finished for an iterable; "" while it has not.
-        mode: How it was served: "in-loop".
+        mode: Who had the client's socket: "detached" (the engine alone; the app server was done with the request at
+            once), "held" (the app server, the engine writing), or "in-loop" (the app server, writing itself).
         duration: Seconds.
         events: Events handed to it.
         bytes: Their bytes.

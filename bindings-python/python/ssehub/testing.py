@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from ssehub._ssehub import Event, Parser
 from ssehub.errors import SSEHubError
+from ssehub.handoff.asgi import EXTENSION
 
 __all__ = ["Stream", "connect"]
 
@@ -193,6 +194,8 @@ class _Asgi(_Exchange):
             "client": ("testclient", 50000),
             "server": ("testserver", 80),
             "state": {},
+            # There is no socket to hand to the engine, and nobody is to be told.
+            "extensions": {EXTENSION: None},
         }
         await self.app(scope, self._receive, self._send)
 
@@ -248,6 +251,7 @@ class _Wsgi(_Exchange):
             "wsgi.run_once": False,
             # What a WSGI server would see on its socket.
             "werkzeug.socket": _Socket(self),
+            EXTENSION: None,
         }
         for name, value in self.request_headers.items():
             key = name.upper().replace("-", "_")

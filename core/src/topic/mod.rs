@@ -8,7 +8,9 @@
 //! ```
 
 pub(crate) mod cursor;
+pub(crate) mod few;
 pub(crate) mod frame;
+pub(crate) mod hash;
 pub(crate) mod log;
 pub(crate) mod merge;
 pub(crate) mod pattern;

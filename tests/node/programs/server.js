@@ -1,12 +1,14 @@
-// An Express app with a stream, to be ended from outside: `node server.js <what its own handler does>`.
+// An Express app with a stream, to be ended from outside: `node server.js <what its own handler does> <handoff>`.
 import express from 'express'
 import { Hub } from 'ssehub'
 import { sse } from 'ssehub/express'
 
-const [, , mode] = process.argv
+const [, , mode, handoff] = process.argv
 const hub = new Hub()
+hub.on('open', info => process.send({ open: info.mode }))
+hub.on('close', info => process.send({ close: info.reason }))
 const app = express()
-app.get('/events', sse(() => hub.subscribe('t')))
+app.get('/events', sse(() => hub.subscribe('t'), { handoff }))
 app.get('/chat', sse(async function* () {
   yield 'x'
   await new Promise(resolve => { setTimeout(resolve, 300) })
@@ -24,3 +26,5 @@ if (mode === 'close') {
   })
 }
 if (mode === 'message') process.on('message', () => server.close(() => process.send({ closed: true })))
+// With its first stream, nothing but streams keeps it alive.
+if (mode === 'unref') hub.on('open', () => server.unref())

@@ -25,7 +25,9 @@ sources = {"open": 0, "ended": 0}
 
 
 async def events(request: Request) -> Response:
-    return EventSourceResponse(hub.subscribe("t"), key=request.query_params.get("key"))
+    handoff: Any = request.query_params.get("handoff", "detach")
+    key = request.query_params.get("key")
+    return EventSourceResponse(hub.subscribe("t"), key=key, handoff=handoff)
 
 
 async def chat(request: Request) -> Response:

@@ -31,10 +31,11 @@ def index() -> str:
 @app.get("/events")
 def events() -> Response:
     subscription = hub.subscribe("t")
-    # A sync worker has one thread: nobody else could publish while the stream lasts.
+    # A sync worker has one thread: nobody else could publish while a stream is in-loop.
     for n in range(int(request.args.get("publish", 0))):
         threading.Timer(0.2, hub.publish, ("t", f"own {n}")).start()
-    return EventSourceResponse(subscription, heartbeat=0.5)
+    handoff = request.args.get("handoff", "detach")
+    return EventSourceResponse(subscription, heartbeat=0.5, handoff=handoff)  # type: ignore[arg-type]
 
 
 @app.get("/chat")

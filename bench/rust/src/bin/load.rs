@@ -4,34 +4,71 @@
 //! between them, so that the driver can look at the server's CPU time and memory in between.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit, setpriority_process, setrlimit};
+use rustix::thread::gettid;
 use serde::Deserialize;
 use serde_json::Value;
 use ssehub_bench::probe;
 use ssehub_bench::swarm::Swarm;
 use ssehub_bench::worker::{Failure, serve};
 
+/// A phase, and what is measured beside it.
 #[derive(Deserialize)]
-#[serde(tag = "phase", rename_all = "lowercase")]
-enum Request {
-    /// Open more streams.
-    Connect { path: String, clients: usize },
-    /// Publish so many events, each when all clients have the one before.
-    Paced {
-        events: u64,
-        size: usize,
-        probe: Option<String>,
-    },
-    /// Publish so many events with one request.
-    Burst { events: u64, size: usize },
-    /// Publish nothing for so long.
-    Hold { seconds: f64, probe: Option<String> },
+struct Request {
+    #[serde(flatten)]
+    phase: Phase,
+    /// The bytes of an event.
+    #[serde(default)]
+    size: usize,
+    /// The trivial route whose latency is measured meanwhile.
+    probe: Option<String>,
+    /// So many more clients get messages of their own meanwhile.
+    private: Option<usize>,
 }
 
-/// No phase lasts longer.
-const LIMIT: Duration = Duration::from_secs(120);
+#[derive(Deserialize)]
+#[serde(tag = "phase", rename_all = "lowercase")]
+enum Phase {
+    /// Open more streams; `{n}` in the path becomes the stream's number.
+    Connect { path: String, clients: usize },
+    /// Open streams that are never read.
+    Stall { path: String, clients: usize },
+    /// Publish so many events, or as long, each when all clients have the one before.
+    Paced {
+        events: u64,
+        #[serde(default = "no_limit")]
+        seconds: f64,
+        #[serde(default)]
+        every_ms: u64,
+    },
+    /// Publish so many events with one request, as often or as long.
+    Burst {
+        events: u64,
+        #[serde(default)]
+        pause_ms: u64,
+        #[serde(default = "once")]
+        repeat: u64,
+        #[serde(default = "no_limit")]
+        seconds: f64,
+    },
+    /// Publish nothing for so long.
+    Hold { seconds: f64 },
+}
+
+/// The nice value of the thread that reads the streams.
+const LOW_PRIORITY: i32 = 10;
+
+/// Longer than any phase may take.
+fn no_limit() -> f64 {
+    3600.0
+}
+
+fn once() -> u64 {
+    1
+}
 
 fn main() -> Result<(), Failure> {
     let address: SocketAddr = std::env::args()
@@ -42,34 +79,58 @@ fn main() -> Result<(), Failure> {
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;
     let mut swarm = Swarm::new(address)?;
-    serve(env!("CARGO_PKG_VERSION"), |request| {
-        answer(&mut swarm, address, request)
+    serve(env!("CARGO_PKG_VERSION"), |request: Request| {
+        let mut work = || aside(|| run(&mut swarm, &request.phase, request.size));
+        match (&request.probe, request.private) {
+            (None, None) => work(),
+            (Some(path), None) => probe::route(address, path, work),
+            (None, Some(clients)) => probe::private_messages(address, clients, request.size, work),
+            (Some(path), Some(clients)) => probe::route(address, path, || {
+                probe::private_messages(address, clients, request.size, work)
+            }),
+        }
     })?;
     Ok(())
 }
 
-fn answer(swarm: &mut Swarm, address: SocketAddr, request: Request) -> Result<Value, Failure> {
-    match request {
-        Request::Connect { path, clients } => swarm.connect(&path, clients, LIMIT),
-        Request::Burst { events, size } => swarm.burst(events, size, LIMIT),
-        Request::Paced {
-            events,
-            size,
-            probe,
-        } => probed(address, probe, || swarm.paced(events, size, LIMIT)),
-        Request::Hold { seconds, probe } => probed(address, probe, || {
-            swarm.hold(Duration::from_secs_f64(seconds))
-        }),
-    }
+/// Runs the clients in a thread of low priority. In truth they are on machines of their own: here
+/// they take what the server, and those whose latency is measured, leave.
+fn aside(work: impl FnOnce() -> Result<Value, Failure> + Send) -> Result<Value, Failure> {
+    thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            setpriority_process(Some(gettid()), LOW_PRIORITY)?;
+            work()
+        });
+        working.join().map_err(|_| "the clients panicked")?
+    })
 }
 
-fn probed(
-    address: SocketAddr,
-    path: Option<String>,
-    phase: impl FnOnce() -> Result<Value, Failure>,
-) -> Result<Value, Failure> {
-    match path {
-        Some(path) => probe::alongside(address, &path, phase),
-        None => phase(),
+fn run(swarm: &mut Swarm, phase: &Phase, size: usize) -> Result<Value, Failure> {
+    match *phase {
+        Phase::Connect { ref path, clients } => swarm.connect(path, clients),
+        Phase::Stall { ref path, clients } => swarm.stall(path, clients),
+        Phase::Paced {
+            events,
+            seconds,
+            every_ms,
+        } => swarm.paced(
+            events,
+            size,
+            Duration::from_secs_f64(seconds),
+            Duration::from_millis(every_ms),
+        ),
+        Phase::Burst {
+            events,
+            pause_ms,
+            repeat,
+            seconds,
+        } => swarm.burst(
+            events,
+            size,
+            pause_ms,
+            repeat,
+            Duration::from_secs_f64(seconds),
+        ),
+        Phase::Hold { seconds } => swarm.hold(Duration::from_secs_f64(seconds)),
     }
 }

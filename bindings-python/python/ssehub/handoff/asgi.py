@@ -1,77 +1,207 @@
-"""Finds the transport behind an ASGI request: through wrappers, by what servers are known to keep where."""
+"""Takes the client's socket from an ASGI server.
+
+Nothing is taken on trust. While the head and the first bytes of the body go out, a recorder stands in the place of the
+transport that the server writes through. Only when exactly those bytes have gone by, in a framing that the engine can
+go on with, and the socket has taken all of them, is the connection the engine's to have.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from functools import partial
+import os
+import re
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["find_transport"]
+from ssehub import _ssehub
+from ssehub.handoff.refusals import Refused
+from ssehub.handoff.transports import Holder, find_holder, has_read_request
 
-# Objects of these packages are looked into; anybody else's are not.
-_KNOWN = (
-    "uvicorn.",
-    "hypercorn.",
-    "gunicorn.",
-    "starlette.",
-    "fastapi.",
-    "asyncio.streams",
-    "uvicorn_worker",
-)
-_ATTRIBUTES = (
-    "transport",
-    "_transport",
-    "_receive",
-    "_send",
-    "receive",
-    "send",
-    "writer",
-    "_writer",
-    "protocol",
-)
-_MAX_DEPTH = 14
-_MAX_NODES = 3000
+__all__ = ["EXTENSION", "PATIENCE", "Taking", "find_transport", "has_no_socket"]
+
+# Where a server may offer an object that writes this response through its `transport`. None: there is no server.
+EXTENSION = "ssehub.transport"
+
+# Seconds until what was sent must have reached the socket. Long, since a loop that accepts thousands of clients at once
+# is slow to come round; whoever waits for it misses nothing, and gets what is published meanwhile in one piece.
+PATIENCE = 5.0
+# Between two looks at a write buffer that is not empty yet, in seconds: transports have no event for that.
+_SHORTEST_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.05
+
+# Heads of interim responses, then the head itself.
+_HEAD = re.compile(rb"(?:HTTP/1\.1 1\d\d.*?\r\n\r\n)*HTTP/1\.[01] [2-5].*?\r\n\r\n", re.DOTALL)
 
 
-def find_transport(*roots: Any) -> asyncio.Transport | None:
-    """The transport that `receive` and `send` lead to, or None."""
-    queue: deque[tuple[Any, int]] = deque((root, 0) for root in roots)
-    seen: set[int] = set()
-    while queue and len(seen) < _MAX_NODES:
-        node, depth = queue.popleft()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if _is_transport(node):
-            found: asyncio.Transport = node
-            return found
-        if depth < _MAX_DEPTH:
-            queue.extend((child, depth + 1) for child in _children(node))
-    return None
+def has_no_socket(scope: Any) -> bool:
+    """Whether the application is called without any server, and says so: nothing is to be taken there."""
+    extensions = scope.get("extensions") or {}
+    return EXTENSION in extensions and extensions[EXTENSION] is None
 
 
-def _is_transport(node: Any) -> bool:
-    return all(
-        hasattr(type(node), name) for name in ("get_extra_info", "abort", "get_write_buffer_size")
+def find_transport(scope: Any, receive: Any, send: Any) -> asyncio.Transport | None:
+    """The server's transport, whether or not it is being watched; None where it is out of reach."""
+    holder = _holder(scope, receive, send)
+    found = None if holder is None else holder.transport
+    return found.transport if isinstance(found, _Recorder) else found
+
+
+def _offered(scope: Any) -> Any:
+    return (scope.get("extensions") or {}).get(EXTENSION)
+
+
+def _holder(scope: Any, receive: Any, send: Any) -> Holder | None:
+    offered = _offered(scope)
+    return Holder(offered, "transport") if offered else find_holder(receive, send)
+
+
+class Taking:
+    """One attempt to take a socket. As a context manager it watches the server; outside, nothing of it is left there.
+
+    Raises Refused where the socket cannot be taken.
+    """
+
+    __slots__ = ("_holder", "_recorder", "chunked", "slot", "transport")
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        if os.name != "posix":
+            raise Refused("platform")
+        if scope.get("http_version") not in ("1.0", "1.1"):
+            raise Refused("http2")
+        holder = _holder(scope, receive, send)
+        if holder is None or holder.transport is None:
+            raise Refused("transport")
+        self.transport: asyncio.Transport = holder.transport
+        if self.transport.get_extra_info("ssl_object") is not None:
+            raise Refused("tls")
+        if self.transport.get_extra_info("socket") is None:
+            raise Refused("transport")
+        if _has_body(scope["headers"]) and not has_read_request(_offered(scope), receive, send):
+            raise Refused("method")
+        try:
+            # What cannot be replaced must be known before the head goes out.
+            holder.transport = self.transport
+        except AttributeError as error:
+            raise Refused("transport", str(error)) from error
+        self._holder = holder
+        self._recorder = _Recorder(self.transport)
+        # Known once the head has been seen.
+        self.chunked: bool | None = None
+        try:
+            # Before the head goes out: later there would be no way back.
+            self.slot = _ssehub.Slot()
+        except OSError as error:
+            raise Refused("descriptors", str(error)) from error
+
+    def __enter__(self) -> Taking:
+        self._holder.transport = self._recorder
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._holder.transport is self._recorder:
+            self._holder.transport = self.transport
+        # It is empty where the socket was taken.
+        self.slot.close()
+
+    def fileno(self) -> int:
+        """The server's descriptor."""
+        descriptor: int = self.transport.get_extra_info("socket").fileno()
+        return descriptor
+
+    async def prove(self, body: bytes) -> None:
+        """Waits until exactly this, the next part of the body, has reached the socket."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while not self._has_written(body):
+            if not await self._recorder.more(deadline - loop.time()):
+                raise Refused("buffered")
+        pause = _SHORTEST_PAUSE
+        while self.transport.get_write_buffer_size():
+            if loop.time() > deadline:
+                raise Refused("buffered")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        if self.transport.is_closing():
+            # The client has left. The server is about to say so, which ends this wait.
+            await asyncio.sleep(PATIENCE)
+            raise ConnectionResetError("the client has left")
+
+    def _has_written(self, body: bytes) -> bool:
+        written = self._recorder.written()
+        if self.chunked is None:
+            head = _HEAD.match(written)
+            if head is None:
+                return False
+            self.chunked = _is_chunked(head.group())
+            written = written[head.end() :]
+            self._recorder.restart(written)
+        expected = b"%x\r\n%b\r\n" % (len(body), body) if self.chunked else body
+        if written == expected:
+            self._recorder.restart(b"")
+            return True
+        if expected.startswith(written):
+            return False
+        raise Refused("body")
+
+
+def _has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request announces a body."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")
+        for name, value in headers
     )
 
 
-def _children(node: Any) -> list[Any]:
-    children: list[Any] = []
-    if isinstance(node, partial):
-        children += [node.func, *node.args]
-    owner = getattr(node, "__self__", None)
-    if owner is not None:
-        children.append(owner)
-    for cell in getattr(getattr(node, "__func__", node), "__closure__", None) or ():
-        try:
-            children.append(cell.cell_contents)
-        except ValueError:
-            # A cell that is not filled yet.
-            continue
-    if (type(node).__module__ + ".").startswith(_KNOWN):
-        children += [
-            child for name in _ATTRIBUTES if (child := getattr(node, name, None)) is not None
-        ]
-    return children
+def _is_chunked(head: bytes) -> bool:
+    """How the body is framed. Refused where the engine cannot go on in that way."""
+    chunked = False
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        value = value.strip()
+        if name == b"transfer-encoding" and value == b"chunked":
+            chunked = True
+        elif name in (b"content-length", b"transfer-encoding") or (
+            name == b"content-encoding" and value != b"identity"
+        ):
+            raise Refused("body", line.decode("latin-1"))
+    return chunked
+
+
+class _Recorder:
+    """In the place of a server's transport: writes, and remembers what. All else is the transport's."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._chunks: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.transport.write(data)
+        self._note(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        parts = [bytes(data) for data in list_of_data]
+        self.transport.writelines(parts)
+        self._note(*parts)
+
+    def _note(self, *chunks: bytes) -> None:
+        self._chunks += chunks
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def written(self) -> bytes:
+        """Everything since the last restart."""
+        return b"".join(self._chunks)
+
+    def restart(self, written: bytes) -> None:
+        """Forgets what has been looked at, but for what is given."""
+        self._chunks = [written]
+
+    async def more(self, timeout: float) -> bool:
+        """Waits for more to be written. False where nothing is in time."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._waiter], timeout=max(timeout, 0))
+        return self._waiter.done()

@@ -1,19 +1,153 @@
-"""What WSGI servers show of their own end."""
+"""The way of a WSGI stream's socket from its server to the engine."""
 
 from __future__ import annotations
 
-import signal
+import _socket
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["is_stopping"]
+from ssehub._ssehub import Selector, Slot
+from ssehub.handoff import gunicorn, waitress, werkzeug, wsgiref
+from ssehub.handoff.asgi import EXTENSION
+from ssehub.handoff.exchange import Exchange, Locals, Written, function_of
+from ssehub.handoff.gunicorn import is_stopping
+from ssehub.handoff.refusals import Refused
+from ssehub.handoff.reports import Handed, Reporter
+
+__all__ = ["Handover", "client_of", "cut_off", "has_left", "has_no_socket", "is_stopping"]
+
+_SERVERS: dict[tuple[str, str], Callable[[Locals, dict[str, Any]], Exchange]] = {
+    **dict.fromkeys(gunicorn.FUNCTIONS, gunicorn.Gunicorn),
+    **dict.fromkeys(gunicorn.HTTP2_FUNCTIONS, gunicorn.refuse_http2),
+    **dict.fromkeys(werkzeug.FUNCTIONS, werkzeug.Werkzeug),
+    **dict.fromkeys(waitress.FUNCTIONS, waitress.Waitress),
+    **dict.fromkeys(wsgiref.FUNCTIONS, wsgiref.Wsgiref),
+}
+_FUNCTIONS = set(_SERVERS)
+# What is raised where a server is not made as expected.
+_OTHERWISE = (AttributeError, KeyError, TypeError, ValueError)
 
 
-def is_stopping() -> bool:
-    """Whether this process's server has been told to stop, as far as it shows that.
+class Handover:
+    """One stream's move to the engine: prepared before the head goes out, done when the head has arrived.
 
-    For gunicorn's threads: signal handlers can be set by the main thread only, where no request runs. The worker's own
-    handler is there to be seen, though, and with it whether the worker is to go on.
+    Raises:
+        Refused: where the socket cannot be taken.
     """
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if not type(worker).__module__.startswith("gunicorn."):
+
+    def __init__(self, environ: dict[str, Any], *, hold: bool) -> None:
+        if sys.platform == "win32":
+            raise Refused("platform")
+        self.hold = hold
+        self._exchange = _find(environ)
+        self._written = Written()
+        try:
+            # Held, the server goes on to use its descriptor. Detached, it is to see nothing of the client any more.
+            self._slot = Slot(dummy=not hold)
+        except OSError as error:
+            raise Refused("descriptors", str(error)) from error
+        if not hold:
+            try:
+                self._exchange.end_connection()
+            except _OTHERWISE as error:
+                raise Refused("transport", repr(error)) from error
+
+    def wrote(self, chunk: bytes) -> None:
+        """The body has given its server one more piece."""
+        self._written.add(chunk)
+
+    def move(
+        self, selector: Selector, token: int, reporter: Reporter, handed: Handed, *, snapshot: bool
+    ) -> None:
+        """Gives the stream to the engine, by way of the reporter.
+
+        Raises:
+            Refused: where what was written has not reached the socket as it is, or the socket is not to be had.
+            FileNotFoundError: where the stream is over.
+        """
+        try:
+            with self._exchange.quiet(self._written) as chunked:
+                reporter.hand_off(
+                    selector,
+                    token,
+                    self._slot,
+                    self._exchange.socket.fileno(),
+                    handed,
+                    chunked=chunked,
+                    hold=self.hold,
+                    snapshot=snapshot,
+                )
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise Refused("error", str(error)) from error
+        except _OTHERWISE as error:
+            raise Refused("body", repr(error)) from error
+
+    def give_up(self) -> None:
+        """The stream stays with its server."""
+        self._slot.close()
+
+
+def has_no_socket(environ: dict[str, Any]) -> bool:
+    """Whether the application is called without any server, and says so: nothing is to be taken there."""
+    return EXTENSION in environ and environ[EXTENSION] is None
+
+
+def _find(environ: dict[str, Any]) -> Exchange:
+    """The request's server, by the innermost function of a known one that is being called."""
+    found = function_of(_FUNCTIONS)
+    if found is None:
+        raise Refused("transport", str(environ.get("SERVER_SOFTWARE", "")))
+    name, function = found
+    try:
+        return _SERVERS[name](function, environ)
+    except _OTHERWISE as error:
+        raise Refused("transport", repr(error)) from error
+
+
+def client_of(environ: dict[str, Any]) -> Any | None:
+    """The client's socket, as far as the server shows it. To be asked for where the application is called."""
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    if sock is not None:
+        return sock
+    try:
+        return _find(environ).socket
+    except Refused:
+        return None
+
+
+def cut_off(client: Any | None) -> None:
+    """Ends a client's connection under the server's hands."""
+    with _duplicate(client) as sock:
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def has_left(client: Any | None) -> bool:
+    """Whether a client has closed its side, as far as that is to be seen."""
+    try:
+        with _duplicate(client) as sock:
+            if sock is None:
+                return False
+            return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
         return False
-    return getattr(worker, "alive", True) is False
+    except (OSError, ValueError):
+        return True
+
+
+@contextlib.contextmanager
+def _duplicate(client: Any | None) -> Iterator[_socket.socket | None]:
+    """A raw socket of our own: gevent's would wait where nothing here must. OSError where it is gone."""
+    descriptor = -1 if client is None else client.fileno()
+    # Closed here, or no socket at all: nothing to be seen of the client.
+    if descriptor < 0:
+        yield None
+        return
+    with contextlib.closing(_socket.socket(fileno=os.dup(descriptor))) as sock:
+        yield sock

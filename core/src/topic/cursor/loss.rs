@@ -1,6 +1,6 @@
 //! What a reader should have had and cannot get any more, and how it is told.
 
-use super::{Cursor, Gap, GapReason, Read};
+use super::{Cursor, Gap, GapReason, Look};
 use crate::options::{OnGap, Slow};
 use crate::topic::log::Log;
 use crate::topic::table::Table;
@@ -44,7 +44,7 @@ impl Cursor {
     }
 
     /// Whether something after the position has been dropped.
-    pub(super) fn find_loss(&mut self, table: &Table, head: u64) -> Option<Read> {
+    pub(super) fn find_loss(&mut self, table: &Table, head: u64) -> Option<Look> {
         let known = self.position.max(self.told);
         let outrun = self.is_outrun(table);
         let mut lost = self.newest_loss(table);
@@ -58,7 +58,7 @@ impl Cursor {
             Slow::Skip => GapReason::Lagged,
             // Within its limit: the common budget of all histories has taken it.
             _ if self.lag(table) <= self.max_lag => GapReason::Expired,
-            _ => return Some(Read::Slow),
+            _ => return Some(Look::Slow),
         };
         if outrun {
             lost = self.look_back(table, None);
@@ -71,7 +71,7 @@ impl Cursor {
             // Told, and forgiven: lag is counted anew.
             self.mark = head;
         }
-        self.gap.take().map(Read::Gap)
+        self.gap.take().map(Look::Gap)
     }
 
     /// The newest event that a log which is being read has dropped.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::options::{OnGap, Slow, Start};
 use crate::topic::Millis;
+use crate::topic::few::Few;
 use crate::topic::frame::Frame;
 use crate::topic::log::Log;
 use crate::topic::merge::{Merged, merge};
@@ -51,7 +52,7 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     // What is read: topics and patterns, attached for as long as the cursor lives.
-    sources: Vec<TopicId>,
+    sources: Few<TopicId>,
     // What is read instead until `until`: the logs behind a pattern that became active after the start position, and
     // logs that hold more than their history, which is all that a new or returning reader may have.
     // Boxed: few cursors have it, and those not for long.
@@ -118,6 +119,38 @@ pub(crate) enum Read {
     Gap(Box<Gap>),
     /// The reader is over its lag limit and is to be disconnected.
     Slow,
+}
+
+/// Where a reader of one topic stands. Two at the same place find the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    topic: TopicId,
+    position: u64,
+    mark: u64,
+    told: u64,
+    slow: Slow,
+    max_lag: u64,
+}
+
+/// What a look found: like [`Read`], with frames that are not taken yet.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Idle,
+    Frames(Step),
+    Gap(Box<Gap>),
+    Slow,
+}
+
+/// The way from a position over the frames that a look has found.
+#[derive(Debug)]
+pub(crate) struct Step {
+    through: u64,
+    // The newest event at the time.
+    head: u64,
+    // Nothing of the catch-up is left behind this step.
+    caught_up: bool,
+    // What conflation left out.
+    skipped: Vec<u64>,
 }
 
 impl Cursor {
@@ -198,6 +231,18 @@ impl Cursor {
         }
     }
 
+    /// Where it stands, if it reads one topic and nothing is special about it.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.only_source().map(|topic| Place {
+            topic,
+            position: self.position,
+            mark: self.mark,
+            told: self.told,
+            slow: self.slow,
+            max_lag: self.max_lag,
+        })
+    }
+
     pub(crate) fn sources(&self) -> &[TopicId] {
         &self.sources
     }
@@ -231,6 +276,14 @@ impl Cursor {
         }
     }
 
+    /// Tells another listener of what is new.
+    pub(crate) fn switch(&mut self, table: &mut Table, listener: ListenerId) {
+        for id in self.sources.iter() {
+            table.switch(*id, self.listener, listener);
+        }
+        self.listener = listener;
+    }
+
     /// Reads up to about `max_bytes` of frames after the position, in order, each once.
     pub(crate) fn read(
         &mut self,
@@ -240,24 +293,70 @@ impl Cursor {
         out: &mut Vec<Arc<Frame>>,
         fx: &mut Effects,
     ) -> Read {
+        match self.look(table, now, max_bytes, out, fx) {
+            Look::Idle => Read::Idle,
+            Look::Frames(step) => Read::Frames {
+                conflated: self.take(&step),
+            },
+            Look::Gap(gap) => Read::Gap(gap),
+            Look::Slow => Read::Slow,
+        }
+    }
+
+    /// Goes over all frames that a look has found. How many conflation left out.
+    pub(crate) fn take(&mut self, step: &Step) -> u64 {
+        self.position = step.through;
+        if step.caught_up {
+            self.catch_up = None;
+        }
+        if self.position >= step.head {
+            self.mark = step.head;
+        }
+        step.skipped.len() as u64
+    }
+
+    /// Goes over some of them: as far as this one. How many conflation left out on the way.
+    pub(crate) fn take_until(&mut self, step: &Step, seq: u64) -> u64 {
+        self.position = seq;
+        step.skipped
+            .iter()
+            .filter(|left_out| **left_out < seq)
+            .count() as u64
+    }
+
+    /// Goes as far as this event, which another way than [`Self::look`] has brought.
+    pub(crate) fn stop_at(&mut self, seq: u64) {
+        self.position = seq;
+    }
+
+    /// Finds up to about `max_bytes` of frames after the position, in order, each once. The reader goes over them with
+    /// [`Self::take`], as far as it gets rid of them.
+    pub(crate) fn look(
+        &mut self,
+        table: &mut Table,
+        now: Millis,
+        max_bytes: usize,
+        out: &mut Vec<Arc<Frame>>,
+        fx: &mut Effects,
+    ) -> Look {
         if let Some(gap) = self.gap.take() {
-            return Read::Gap(gap);
+            return Look::Gap(gap);
         }
         let head = table.head();
         if self.position >= head {
             self.mark = head;
-            return Read::Idle;
+            return Look::Idle;
         }
-        for id in &self.sources {
+        for id in self.sources.iter() {
             table.expire_topic(*id, now, fx);
         }
-        if let Some(read) = self.find_loss(table, head) {
-            return read;
+        if let Some(loss) = self.find_loss(table, head) {
+            return loss;
         }
         let over = self.lag(table) > self.max_lag;
         let replaying = self.position < self.mark || self.catch_up.is_some();
         match self.slow {
-            Slow::Disconnect if over => return Read::Slow,
+            Slow::Disconnect if over => return Look::Slow,
             // What it owes from before it came is no lag, and is not conflated.
             Slow::Conflate if over && !replaying => return self.conflate(table, head, out),
             _ => {}
@@ -271,52 +370,62 @@ impl Cursor {
             let logs = self.logs(table);
             merge(&logs, until, max_bytes, out)
         };
-        self.position = if complete {
-            self.catch_up = None;
-            until
-        } else {
-            out.last().map_or(until, |frame| frame.seq)
+        let step = Step {
+            through: match out.last() {
+                Some(last) if !complete => last.seq,
+                _ => until,
+            },
+            head,
+            caught_up: complete,
+            skipped: Vec::new(),
         };
-        if self.position >= head {
-            self.mark = head;
+        if out.len() > before {
+            return Look::Frames(step);
         }
-        if out.len() == before {
-            // A catch-up may end without a frame while the live logs have some.
-            return if complete && until < head {
-                self.read(table, now, max_bytes, out, fx)
-            } else {
-                Read::Idle
-            };
+        self.take(&step);
+        // A catch-up may end without a frame while the live logs have some.
+        if complete && until < head {
+            return self.look(table, now, max_bytes, out, fx);
         }
-        Read::Frames { conflated: 0 }
+        Look::Idle
     }
 
-    /// Reads all that is owed, less what newer frames of the same topic and key stand in for.
-    fn conflate(&mut self, table: &Table, head: u64, out: &mut Vec<Arc<Frame>>) -> Read {
+    /// Finds all that is owed, less what newer frames of the same topic and key stand in for.
+    fn conflate(&mut self, table: &Table, head: u64, out: &mut Vec<Arc<Frame>>) -> Look {
         let logs = self.logs(table);
         let before = out.len();
         let mut all = Vec::new();
         merge(&logs, head, usize::MAX, &mut all);
-        let total = all.len();
-        all.retain(|frame| logs.iter().any(|(log, _)| log.owes(frame)));
+        let mut skipped = Vec::new();
+        all.retain(|frame| {
+            let owed = logs.iter().any(|(log, _)| log.owes(frame));
+            if !owed {
+                skipped.push(frame.seq);
+            }
+            owed
+        });
         let bytes: u64 = all.iter().map(|frame| frame.len() as u64).sum();
         if bytes > self.max_lag {
-            return Read::Slow;
+            return Look::Slow;
         }
-        let conflated = (total - all.len()) as u64;
         out.append(&mut all);
-        self.position = head;
-        self.mark = head;
-        if out.len() == before && conflated == 0 {
-            return Read::Idle;
+        let step = Step {
+            through: head,
+            head,
+            caught_up: false,
+            skipped,
+        };
+        if out.len() == before && step.skipped.is_empty() {
+            self.take(&step);
+            return Look::Idle;
         }
-        Read::Frames { conflated }
+        Look::Frames(step)
     }
 
     /// Takes the reader off its topics.
     pub(crate) fn detach(&mut self, table: &mut Table, now: Millis, fx: &mut Effects) {
-        for id in self.sources.drain(..) {
-            table.detach(id, self.listener, now, fx);
+        for id in std::mem::take(&mut self.sources).iter() {
+            table.detach(*id, self.listener, now, fx);
         }
     }
 }

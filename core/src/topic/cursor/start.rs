@@ -21,7 +21,7 @@ impl Cursor {
         now: Millis,
     ) -> Self {
         let head = table.head();
-        let sources: Vec<TopicId> = terms
+        let sources = terms
             .names
             .iter()
             .map(|name| table.attach(name, listener, terms.max_lag))
@@ -101,7 +101,7 @@ impl Cursor {
                 }),
             }
         };
-        for id in &self.sources {
+        for id in self.sources.iter() {
             let (Some(name), Some(log)) = (table.name(*id), table.log(*id)) else {
                 continue;
             };

@@ -21,6 +21,8 @@ use crate::topic::wheel::Wheel;
 
 /// How many topics one call looks at for expired frames besides its own.
 const EXPIRE_PER_CALL: usize = 8;
+/// How late a history's oldest frame may be dropped, in milliseconds.
+const EXPIRY_TICK: Millis = 256;
 /// A topic whose expired frames are held by readers is not looked at again sooner, in milliseconds.
 const EXPIRY_PAUSE: Millis = 1000;
 /// However long its history, a topic is looked at after so long: one that has vanished leaves its entry in the wheel
@@ -36,6 +38,12 @@ pub(crate) struct TopicId {
 
 /// Someone to tell about new frames: one per event loop, thread or shard, not one per reader.
 pub(crate) type ListenerId = usize;
+
+/// Where a listener gets the frames themselves, and not only word of the topics that have some.
+pub(crate) trait Mail: Send + Sync {
+    /// Takes a frame. Whether its owner has to be woken up for it.
+    fn push(&self, topic: TopicId, frame: &Arc<Frame>) -> bool;
+}
 
 /// Called, outside all locks, when a listener that has nothing to do gets something to do.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -86,6 +94,8 @@ struct Listener {
     // The wake-up call has been made and not yet answered.
     woken: bool,
     wake: Wake,
+    // Where frames go instead of `dirty`.
+    mail: Option<Arc<dyn Mail>>,
 }
 
 /// What a call leaves to be done once the hub's lock is released: wake-up calls, and frames to free.
@@ -144,7 +154,7 @@ impl Table {
             listeners: Vec::new(),
             tombstones: Tombstones::new(options.limits.tombstones),
             custom_ids: HashMap::new(),
-            wheel: Wheel::new(),
+            wheel: Wheel::new(EXPIRY_TICK),
             oldest: BTreeSet::new(),
             frames: 0,
             bytes: 0,
@@ -224,9 +234,14 @@ impl Table {
             self.bytes += frame.len();
         }
         for attached in &mut topic.listeners {
-            if !attached.told
-                && let Some(listener) = &mut self.listeners[attached.listener]
-            {
+            let Some(listener) = &mut self.listeners[attached.listener] else {
+                continue;
+            };
+            if let Some(mail) = &listener.mail {
+                if mail.push(id, frame) {
+                    fx.wakes.push(listener.wake.clone());
+                }
+            } else if !attached.told {
                 attached.told = true;
                 listener.dirty.push(id);
                 if !listener.woken {
@@ -303,7 +318,7 @@ impl Table {
     /// Drops expired frames of at most so many topics. Whether some may be left.
     pub(crate) fn expire(&mut self, now: Millis, mut topics: usize, fx: &mut Effects) -> bool {
         while topics > 0 {
-            let Some(id) = self.wheel.pop(now) else {
+            let Some((_, id)) = self.wheel.pop(now) else {
                 return false;
             };
             topics -= 1;

@@ -1,14 +1,17 @@
 //! Readers, and whom to tell of what is new to them.
 
-use super::{Attached, Effects, Listener, ListenerId, Name, Table, TopicId, Wake};
+use std::sync::Arc;
+
+use super::{Attached, Effects, Listener, ListenerId, Mail, Name, Table, Topic, TopicId, Wake};
 use crate::topic::Millis;
 
 impl Table {
-    pub(crate) fn add_listener(&mut self, wake: Wake) -> ListenerId {
+    pub(crate) fn add_listener(&mut self, wake: Wake, mail: Option<Arc<dyn Mail>>) -> ListenerId {
         let listener = Some(Listener {
             dirty: Vec::new(),
             woken: false,
             wake,
+            mail,
         });
         if let Some(free) = self.listeners.iter().position(Option::is_none) {
             self.listeners[free] = listener;
@@ -61,16 +64,17 @@ impl Table {
         if let Some(topic) = self.get_mut(id) {
             topic.readers += 1;
             topic.keep = topic.keep.max(keep);
-            match topic.listeners.iter_mut().find(|a| a.listener == listener) {
-                Some(attached) => attached.readers += 1,
-                None => topic.listeners.push(Attached {
-                    listener,
-                    readers: 1,
-                    told: false,
-                }),
-            }
+            topic.add_reader(listener);
         }
         id
+    }
+
+    /// Tells another listener of what is new for a reader.
+    pub(crate) fn switch(&mut self, id: TopicId, from: ListenerId, to: ListenerId) {
+        if let Some(topic) = self.get_mut(id) {
+            topic.remove_reader(from);
+            topic.add_reader(to);
+        }
     }
 
     pub(crate) fn detach(
@@ -84,15 +88,32 @@ impl Table {
             return;
         };
         topic.readers -= 1;
-        if let Some(at) = topic.listeners.iter().position(|a| a.listener == listener) {
-            topic.listeners[at].readers -= 1;
-            if topic.listeners[at].readers == 0 {
-                topic.listeners.swap_remove(at);
-            }
-        }
+        topic.remove_reader(listener);
         if topic.readers == 0 {
             topic.keep = 0;
             self.expire_topic(id, now, fx);
+        }
+    }
+}
+
+impl Topic {
+    fn add_reader(&mut self, listener: ListenerId) {
+        match self.listeners.iter_mut().find(|a| a.listener == listener) {
+            Some(attached) => attached.readers += 1,
+            None => self.listeners.push(Attached {
+                listener,
+                readers: 1,
+                told: false,
+            }),
+        }
+    }
+
+    fn remove_reader(&mut self, listener: ListenerId) {
+        if let Some(at) = self.listeners.iter().position(|a| a.listener == listener) {
+            self.listeners[at].readers -= 1;
+            if self.listeners[at].readers == 0 {
+                self.listeners.swap_remove(at);
+            }
         }
     }
 }

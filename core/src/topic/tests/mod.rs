@@ -35,7 +35,7 @@ impl World {
     fn new(options: HubOptions) -> Self {
         options.check().expect("settings of a test are valid");
         let mut table = Table::new(EPOCH, Arc::new(options));
-        let listener = table.add_listener(Arc::new(|| {}));
+        let listener = table.add_listener(Arc::new(|| {}), None);
         Self {
             table,
             now: 0,

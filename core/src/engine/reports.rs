@@ -1,0 +1,104 @@
+//! What the engine tells its hosts: streams that are over, in batches, through one wake-up call.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::delivery::{EndReason, StreamInfo, Token};
+use crate::shared::Shared;
+use crate::topic::table::Wake;
+
+/// A stream of the engine's that is over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The host's own number for it.
+    pub tag: u64,
+    /// What the host called it: the path of its request.
+    pub label: Arc<str>,
+    /// Whether its last frame is whole. The host of a held stream may end the response then; otherwise it must cut.
+    pub clean: bool,
+    /// What is known of it.
+    pub info: StreamInfo,
+}
+
+/// Where one host, an event loop or a thread, learns of its streams' ends.
+pub struct Reports {
+    inbox: Arc<Inbox>,
+}
+
+pub(crate) struct Inbox {
+    // Not what keeps the hub alive: the host's own handle does.
+    hub: Weak<Shared>,
+    wake: Wake,
+    // The wake-up call has been made, and `take` has not come since.
+    told: AtomicBool,
+    queue: Mutex<Vec<Report>>,
+    // Held streams, which the host may end: by its own numbers.
+    held: Mutex<HashMap<u64, Token>>,
+}
+
+impl Reports {
+    pub(crate) fn new(hub: &Arc<Shared>, wake: Wake) -> Self {
+        Self {
+            inbox: Arc::new(Inbox {
+                hub: Arc::downgrade(hub),
+                wake,
+                told: AtomicBool::new(false),
+                queue: Mutex::default(),
+                held: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The streams that have ended since the last call.
+    pub fn take(&self) -> Vec<Report> {
+        self.inbox.told.store(false, Ordering::Release);
+        std::mem::take(&mut *lock(&self.inbox.queue))
+    }
+
+    /// Ends a held stream: its client has left, or its server ends it. It is reported like any other.
+    pub fn remove(&self, tag: u64, reason: EndReason) {
+        let token = lock(&self.inbox.held).get(&tag).copied();
+        if let (Some(token), Some(hub)) = (token, self.inbox.hub.upgrade())
+            && let Some(engine) = hub.engine()
+        {
+            engine.remove(token, reason);
+        }
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+}
+
+/// A host that is gone cannot end its held streams any more.
+impl Drop for Reports {
+    fn drop(&mut self) {
+        let held: Vec<u64> = lock(&self.inbox.held).keys().copied().collect();
+        for tag in held {
+            self.remove(tag, EndReason::Error);
+        }
+    }
+}
+
+impl Inbox {
+    pub(crate) fn hold(&self, tag: u64, token: Token) {
+        lock(&self.held).insert(tag, token);
+    }
+
+    /// Puts a report in. Whether the host has to be called for it.
+    pub(crate) fn put(&self, report: Report) -> bool {
+        lock(&self.held).remove(&report.tag);
+        lock(&self.queue).push(report);
+        !self.told.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn wake(&self) {
+        (self.wake)();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

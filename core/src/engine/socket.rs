@@ -1,0 +1,131 @@
+//! The client's socket. Always used without blocking, by flags of each call: the description's own flag would change
+//! the server's sends, too.
+
+use std::io;
+use std::num::NonZeroU64;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
+
+/// What a connection needs of its socket; the tests have others.
+pub(crate) trait Socket {
+    /// Takes some of the bytes. `WouldBlock` where there is no room.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Reads and forgets what the client sends, at most so many bytes.
+    fn discard(&mut self, most: usize) -> Input;
+
+    /// Ends the connection in both directions, for all who have it. What was sent is still delivered.
+    fn shut(&mut self);
+}
+
+/// What the client has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// So many bytes, and nothing more for now.
+    Some(usize),
+    /// So many bytes, and perhaps more.
+    More(usize),
+    /// It has closed its side, or the connection is broken.
+    End,
+}
+
+/// A socket that was taken from a host.
+#[derive(Debug)]
+pub(crate) struct TakenSocket {
+    fd: OwnedFd,
+}
+
+/// Idle time before the system asks a silent peer, between two such questions, and how many of them.
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
+/// The system holds at most so many bytes that it has not sent: what is more waits in the log, once for all.
+#[cfg(target_os = "linux")]
+static NOT_SENT: u32 = 128 * 1024;
+
+impl TakenSocket {
+    pub(crate) fn new(fd: OwnedFd, write_timeout: Option<NonZeroU64>) -> Self {
+        // A unix socket has none of these, and serves as well without.
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+        let _ = sockopt::set_socket_keepalive(&fd, true);
+        #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
+        {
+            let (idle, interval, count) = KEEP_ALIVE;
+            let _ = sockopt::set_tcp_keepidle(&fd, idle);
+            let _ = sockopt::set_tcp_keepintvl(&fd, interval);
+            let _ = sockopt::set_tcp_keepcnt(&fd, count);
+        }
+        #[cfg(target_os = "linux")]
+        {
+            if let Some(timeout) = write_timeout {
+                let timeout = u32::try_from(timeout.get()).unwrap_or(u32::MAX);
+                let _ = sockopt::set_tcp_user_timeout(&fd, timeout);
+            }
+            set_not_sent(&fd);
+        }
+        #[cfg(target_vendor = "apple")]
+        let _ = sockopt::set_socket_nosigpipe(&fd, true);
+        #[cfg(not(target_os = "linux"))]
+        let _ = write_timeout;
+        Self { fd }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix has no TCP_NOTSENT_LOWAT")]
+#[expect(clippy::cast_possible_truncation, reason = "the size of a u32")]
+fn set_not_sent(fd: &OwnedFd) {
+    // SAFETY: the value is a u32 of our own, and its size is given.
+    unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const NOT_SENT).cast(),
+            size_of_val(&NOT_SENT) as libc::socklen_t,
+        );
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+
+impl Socket for TakenSocket {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(&self.fd, bytes, SEND) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(Into::into),
+            }
+        }
+    }
+
+    fn discard(&mut self, most: usize) -> Input {
+        let mut scratch = [0; 4096];
+        let mut sum = 0;
+        while sum < most {
+            match recv(&self.fd, &mut scratch[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Input::End,
+                Ok((n, _)) => sum += n,
+                Err(Errno::AGAIN) => return Input::Some(sum),
+                Err(Errno::INTR) => {}
+                Err(_) => return Input::End,
+            }
+        }
+        Input::More(sum)
+    }
+
+    fn shut(&mut self) {
+        // A forked process may have the socket, too: only this reaches the client whatever others do.
+        let _ = shutdown(&self.fd, Shutdown::Both);
+    }
+}
+
+impl AsRawFd for TakenSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

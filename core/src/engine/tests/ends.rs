@@ -1,0 +1,274 @@
+//! How connections end: on time, by their clients, by their servers, with their hub.
+
+use super::oracle::Seen;
+use super::{Bench, Client, Request, request};
+use crate::delivery::{EndReason, Mode};
+use crate::engine::connections::Command;
+use crate::engine::reports::Report;
+use crate::engine::terms::Framing;
+use crate::options::{HubOptions, Start};
+use crate::shared::State;
+
+fn bench() -> Bench {
+    let options = HubOptions {
+        heartbeat: None,
+        ..HubOptions::default()
+    };
+    Bench::new(options, 1 << 20)
+}
+
+/// A client that is there.
+fn come(bench: &mut Bench, ask: &Request) -> Client {
+    let client = bench.open(ask);
+    bench.settle([&client]);
+    client
+}
+
+fn report(bench: &Bench) -> Report {
+    let (_, report) = bench.reports.try_recv().expect("one is over");
+    report
+}
+
+fn events(seen: &[Seen]) -> usize {
+    seen.iter()
+        .filter(|it| matches!(it, Seen::Event(_)))
+        .count()
+}
+
+/// What stands on the wire, without its framing.
+fn text(client: &Client) -> String {
+    let mut text = String::from_utf8(client.wire.state().taken.clone()).expect("text");
+    if client.framing == Framing::Chunked {
+        text.retain(|it| it != '\r');
+    }
+    text
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_after_the_write_timeout() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    bench.publish(&["a"], "taken", None);
+    bench.pass(100_000, [&client]);
+    assert!(bench.reports.try_recv().is_err(), "idle is not slow");
+    client.wire.state().room = 10;
+    bench.publish(&["a"], "not taken", None);
+    bench.pass(29_000, [&client]);
+    assert!(bench.reports.try_recv().is_err(), "not yet");
+    bench.pass(2_000, [&client]);
+    let report = report(&bench);
+    assert_eq!((report.info.reason, report.clean), (EndReason::Slow, false));
+    assert_eq!((report.info.mode, report.info.events), (Mode::Detached, 1));
+    let (body, seen, _) = client.seen();
+    assert!(!body.ended && events(&seen) == 1);
+    bench.check_empty();
+}
+
+#[test]
+fn a_client_that_takes_a_byte_now_and_then_is_not_cut() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    client.wire.state().room = 0;
+    let seq = bench.publish(&["a"], "slowly", None);
+    for _ in 0..100 {
+        client.wire.state().room = 1;
+        bench.pass(20_000, [&client]);
+    }
+    let (_, seen, _) = client.seen();
+    assert_eq!(seen, [Seen::Event(seq)]);
+    assert!(bench.reports.try_recv().is_err());
+}
+
+#[test]
+fn time_with_the_host_is_not_the_clients_fault() {
+    let mut bench = bench();
+    let mut ask = request(&["a"]);
+    ask.room = 0;
+    let client = bench.open(&ask);
+    bench.publish(&["a"], "x", None);
+    bench.now = 300_000;
+    bench.settle([&client]);
+    bench.pass(20_000, [&client]);
+    assert!(bench.reports.try_recv().is_err(), "stalled for 20 s only");
+    bench.pass(20_000, [&client]);
+    assert_eq!(report(&bench).info.reason, EndReason::Slow);
+}
+
+#[test]
+fn an_idle_stream_gets_heartbeats_and_a_blocked_one_does_not() {
+    let mut bench = bench();
+    let mut ask = request(&["a"]);
+    ask.stream.heartbeat = Some(10_000);
+    let client = come(&mut bench, &ask);
+    bench.pass(34_000, [&client]);
+    assert_eq!(text(&client), "2\n:\n\n".repeat(3));
+    client.wire.state().room = 1;
+    bench.pass(20_000, [&client]);
+    client.wire.state().room = usize::MAX;
+    bench.pass(1_000, [&client]);
+    assert_eq!(text(&client), "2\n:\n\n".repeat(4), "whole, and once");
+}
+
+#[test]
+fn a_stream_ends_when_its_time_has_come() {
+    let mut bench = bench();
+    let mut ask = request(&["a"]);
+    ask.stream.max_age = Some(60_000);
+    let old = come(&mut bench, &ask);
+    ask.stream.expires_in = Some(30_000);
+    ask.framing = Framing::Plain;
+    let expired = come(&mut bench, &ask);
+    let both = [&old, &expired];
+    bench.pass(30_000, both);
+    assert_eq!(report(&bench).info.reason, EndReason::Expired);
+    bench.pass(37_000, both);
+    let report = report(&bench);
+    assert_eq!(
+        (report.info.reason, report.clean),
+        (EndReason::MaxAge, true)
+    );
+    assert_eq!(
+        (text(&old).as_str(), text(&expired).as_str()),
+        ("0\n\n", "")
+    );
+    bench.check_empty();
+}
+
+#[test]
+fn a_gap_ends_a_stream_that_needs_a_snapshot() {
+    let mut bench = bench();
+    bench.publish(&["a"], "x", None);
+    let mut ask = request(&["a"]);
+    ask.subscribe.start = Start::After("0123456789abcdef-7".into());
+    ask.snapshot = true;
+    let client = come(&mut bench, &ask);
+    let report = report(&bench);
+    assert_eq!((report.info.reason, report.clean), (EndReason::Slow, true));
+    assert_eq!(text(&client), "0\n\n", "and is not told here");
+}
+
+#[test]
+fn a_held_stream_that_its_server_ends_is_clean_between_frames_only() {
+    for (room, clean) in [(usize::MAX, true), (10, false)] {
+        let mut bench = bench();
+        let mut ask = request(&["a"]);
+        ask.held = true;
+        let client = come(&mut bench, &ask);
+        client.wire.state().room = room;
+        bench.publish(&["a"], "x", None);
+        bench.settle([&client]);
+        let sent = client.wire.state().taken.len();
+        bench
+            .door
+            .send(Command::Remove(client.token, EndReason::Client));
+        bench.publish(&["a"], "never", None);
+        bench.settle([&client]);
+        bench.settle([&client]);
+        let report = report(&bench);
+        assert_eq!(
+            (report.info.reason, report.clean),
+            (EndReason::Client, clean)
+        );
+        assert_eq!(report.info.mode, Mode::Held);
+        assert_eq!(
+            client.wire.state().shut,
+            !clean,
+            "the server goes on with it"
+        );
+        let late = client.wire.state().taken.len() - sent;
+        assert!(late == 0 || clean, "only with what was published before");
+        bench.check_empty();
+    }
+}
+
+#[test]
+fn a_drain_ends_who_can_take_it_and_cuts_the_rest_in_time() {
+    let mut bench = bench();
+    let good = come(&mut bench, &request(&["a"]));
+    let stalled = come(&mut bench, &request(&["a"]));
+    stalled.wire.state().room = 10;
+    let last = bench.publish(&["a"], "last", None);
+    let (late, add) = bench.prepare(&request(&["a"]));
+    bench.drain(10_000, 1_000);
+    bench.settle([&good, &stalled]);
+    bench.door.send(add);
+    let all = [&good, &stalled, &late];
+    bench.pass(1_100, all);
+    assert_eq!(
+        good.seen().1,
+        [Seen::Event(last), Seen::Other("drain".into())]
+    );
+    assert_eq!(
+        late.seen().1,
+        [Seen::Other("drain".into())],
+        "it came too late"
+    );
+    assert!(bench.hub.stats().connections == 1, "one is stalled");
+    bench.pass(9_000, all);
+    bench.check_empty();
+    let reports: Vec<Report> = bench.reports.try_iter().map(|it| it.1).collect();
+    assert!(reports.iter().all(|it| it.info.reason == EndReason::Drain));
+    assert_eq!(reports.iter().filter(|it| it.clean).count(), 2);
+    assert!(!stalled.seen().0.ended);
+}
+
+#[test]
+fn a_stalled_client_that_wakes_up_in_a_drain_gets_everything() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    client.wire.state().room = 10;
+    let mut owed: Vec<Seen> = (0..50)
+        .map(|n| Seen::Event(bench.publish(&["a"], &format!("{n}"), None)))
+        .collect();
+    bench.drain(10_000, 0);
+    bench.pass(5_000, [&client]);
+    client.wire.state().room = usize::MAX;
+    bench.pass(100, [&client]);
+    owed.push(Seen::Other("drain".into()));
+    assert_eq!(client.seen().1, owed);
+    assert!(report(&bench).clean);
+}
+
+#[test]
+fn a_closed_hub_ends_its_streams_at_once_and_those_to_come() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    let coming = bench.open(&request(&["a"]));
+    let state = &bench.shared.state;
+    state.store(State::Closed as u8, std::sync::atomic::Ordering::Release);
+    bench.door.send(Command::CloseAll);
+    bench.settle([&client, &coming]);
+    assert_eq!(
+        (text(&client), text(&coming)),
+        ("0\n\n".into(), "0\n\n".into())
+    );
+    bench.check_empty();
+}
+
+#[test]
+fn a_hub_that_is_gone_cuts_its_streams_and_those_to_come() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    let coming = bench.open(&request(&["a"]));
+    let door = bench.door.clone();
+    bench.connections.abandon(&door.mailbox);
+    assert_eq!(bench.connections.gone.len(), 2);
+    assert!(client.wire.state().shut && coming.wire.state().shut);
+}
+
+#[test]
+fn after_a_panic_all_streams_are_reported_and_nothing_is_left() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a", "b"]));
+    let empty = crate::engine::connections::Connections::new();
+    let broken = std::mem::replace(&mut bench.connections, empty);
+    let sockets = bench.with(|_, scene| broken.fail(scene));
+    assert_eq!(sockets.len(), 1);
+    assert!(client.wire.state().shut);
+    let report = report(&bench);
+    assert_eq!(
+        (report.info.reason, report.clean),
+        (EndReason::Error, false)
+    );
+    bench.check_empty();
+}

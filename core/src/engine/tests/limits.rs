@@ -1,0 +1,101 @@
+//! What a client may cost: input that nobody reads, frames that only it holds any more.
+
+use super::{Bench, Client, request};
+use crate::delivery::EndReason;
+use crate::engine::socket::Input;
+use crate::options::{HubOptions, Limits, Slow};
+
+const MIB: usize = 1 << 20;
+
+fn send(client: &Client, bytes: usize) {
+    let calls = bytes.div_ceil(16 * 1024);
+    let input = &mut client.wire.state().input;
+    input.extend((1..=calls).map(|call| match call == calls {
+        true => Input::Some(16 * 1024),
+        false => Input::More(16 * 1024),
+    }));
+}
+
+fn read(bench: &mut Bench, client: &Client) {
+    bench.with(|connections, scene| connections.readable(scene, client.token));
+    bench.settle([client]);
+}
+
+#[test]
+fn input_is_read_and_forgotten_up_to_a_bound_per_minute() {
+    let mut bench = Bench::new(HubOptions::default(), MIB);
+    let client = bench.open(&request(&["a"]));
+    bench.settle([&client]);
+    bench.now = 60_000;
+    for _ in 0..3 {
+        send(&client, MIB);
+        read(&mut bench, &client);
+        assert!(client.wire.state().input.is_empty(), "to the last byte");
+        bench.now += 60_000;
+    }
+    send(&client, MIB);
+    read(&mut bench, &client);
+    assert!(bench.reports.try_recv().is_err(), "not more than a MiB");
+    send(&client, 1);
+    read(&mut bench, &client);
+    let (_, report) = bench.reports.try_recv().expect("more than a MiB");
+    assert_eq!(
+        (report.info.reason, report.clean),
+        (EndReason::Error, false)
+    );
+    assert!(client.wire.state().shut);
+    bench.check_empty();
+}
+
+#[test]
+fn what_was_sent_before_the_stream_came_is_read_to_the_end() {
+    let mut bench = Bench::new(HubOptions::default(), MIB);
+    let client = bench.open(&request(&["a"]));
+    send(&client, 100_000);
+    client.wire.state().input.push_back(Input::End);
+    // The poller has told of it when nobody was there yet.
+    bench.settle([&client]);
+    assert_eq!(client.wire.state().input.len(), 1, "nobody has said so");
+    read(&mut bench, &client);
+    let (_, report) = bench.reports.try_recv().expect("it has left");
+    assert_eq!(report.info.reason, EndReason::Client);
+}
+
+#[test]
+fn frames_that_only_stalled_clients_hold_are_bounded() {
+    let size = 4 * MIB;
+    let options = HubOptions {
+        max_lag: size,
+        limits: Limits {
+            event_size: size,
+            history_bytes: size,
+            ..Limits::default()
+        },
+        history: crate::options::History::NONE,
+        ..HubOptions::default()
+    };
+    let mut bench = Bench::new(options, 64 * MIB);
+    let data = "x".repeat(size - 100);
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let topic = format!("own {}", clients.len());
+        let mut ask = request(&[&topic]);
+        ask.subscribe.slow = Some(Slow::Skip);
+        ask.room = 1_000;
+        clients.push(bench.open(&ask));
+        bench.settle(&clients);
+        bench.publish(&[&topic], &data, None);
+        bench.settle(&clients);
+        // Out of the log: the hub has room for one.
+        bench.publish(&["other"], &data, None);
+        bench.now += 10;
+        bench.settle(&clients);
+        let pinned = bench.connections.pinned;
+        assert!(pinned <= 64 * MIB + size, "{pinned}");
+        bench.check();
+    }
+    let cut: Vec<u64> = bench.reports.try_iter().map(|it| it.1.tag).collect();
+    let first: Vec<u64> = clients.iter().map(|it| it.token.to_bits()).collect();
+    assert!(cut.len() >= 3, "{} were cut", cut.len());
+    assert!(first.starts_with(&cut), "the longest stalled go first");
+}

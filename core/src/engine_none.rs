@@ -1,0 +1,91 @@
+//! In place of the engine, on systems where it cannot take sockets: every hand-off is refused, and hosts go on
+//! themselves. The names are those of the engine, so that nobody else has to know.
+
+#[expect(dead_code, reason = "nothing is ever reported here")]
+#[path = "engine/reports.rs"]
+mod reports;
+#[path = "engine/terms.rs"]
+mod terms;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::delivery::{EndReason, Token};
+use crate::registry::{Owner, Plan};
+use crate::shared::Shared;
+use crate::stream::Stream;
+use crate::topic::table::ListenerId;
+
+pub use reports::{Report, Reports};
+pub use terms::{Framing, HandOff};
+
+/// A descriptor set aside before a response begins. There is none here.
+#[derive(Debug)]
+pub struct Slot {
+    none: None,
+}
+
+/// Has no value.
+#[derive(Debug)]
+pub(crate) enum None {}
+
+impl Slot {
+    /// # Errors
+    /// `Unsupported`, always.
+    pub fn reserve(_dummy: bool) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// There is no engine here.
+pub(crate) struct Engine {
+    none: None,
+}
+
+impl Engine {
+    pub(crate) fn start(_hub: &Arc<Shared>) -> io::Result<Arc<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn prepare(&self, _: &Stream, slot: Slot, _: i32, _: bool) -> io::Result<None> {
+        match slot.none {}
+    }
+
+    pub(crate) fn listener(&self, _: &None) -> ListenerId {
+        match self.none {}
+    }
+
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        _: &Shared,
+        _: None,
+        _: Stream,
+        _: HandOff,
+        _: &Reports,
+        _: (*const (), Token),
+    ) {
+        match self.none {}
+    }
+
+    pub(crate) fn remove(&self, _: Token, _: EndReason) {
+        match self.none {}
+    }
+}
+
+impl Owner for Engine {
+    fn disconnect(&self, _: Option<&str>, _: Option<&str>, _: Option<&Arc<[u8]>>) -> usize {
+        match self.none {}
+    }
+
+    fn end(&self, _: Token, _: EndReason, _: Option<&Arc<[u8]>>) {
+        match self.none {}
+    }
+
+    fn drain(&self, _: &Arc<Plan>) {
+        match self.none {}
+    }
+
+    fn close_all(&self) {
+        match self.none {}
+    }
+}
