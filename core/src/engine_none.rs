@@ -47,7 +47,7 @@ impl Engine {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) fn prepare(&self, _: &Stream, slot: Slot, _: i32, _: bool) -> io::Result<None> {
+    pub(crate) fn prepare(&self, _: &Stream, slot: Slot, _: i32) -> io::Result<None> {
         match slot.none {}
     }
 

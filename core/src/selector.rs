@@ -197,7 +197,7 @@ impl Selector {
                 "the stream is over",
             ));
         };
-        let prepared = engine.prepare(stream, slot, fd, how.held)?;
+        let prepared = engine.prepare(stream, slot, fd)?;
         let Some(mut stream) = streams.take(token) else {
             return Err(std::io::ErrorKind::NotFound.into());
         };

@@ -156,19 +156,24 @@ def test_a_process_that_the_worker_forks(server: Server) -> None:
 
 def test_descriptors_run_out() -> None:
     """The stream is served all the same; when there are some again, the next is taken."""
-    with serving(GTHREAD) as (child, address), opened(address) as wires:
-        before = stats(address)["descriptors"]
-        # Enough for the server's part. Its own connection is gone when the next one comes.
+    with serving(GTHREAD) as (child, address), opened(address) as wires, ExitStack() as stack:
+        # So few that the server can still accept: it would end where it cannot.
         post(address, "", "/descriptors?free=2")
-        with Wire(address, headers=SSE) as refused:
-            refused.until_body(b"\nid: ")
-            post(address, "", "/descriptors")
-            assert refusals(address) == {"descriptors": 1}
-            assert modes(address) == {"detached": MANY, "in-loop": 1}
-            post(address, "x")
-            assert {wire.next().data for wire in (refused, *wires)} == {"x"}
+        more: list[Wire] = []
+        while "refused for 'descriptors'" not in child.output():
+            assert len(more) < 10
+            more.append(stack.enter_context(Wire(address, headers=SSE)))
+            more[-1].until_body(b"\nid: ")
+        post(address, "", "/descriptors")
+        assert refusals(address) == {"descriptors": 1}
+        assert modes(address) == {"detached": MANY + len(more) - 1, "in-loop": 1}
+        post(address, "x")
+        assert {wire.next().data for wire in (*more, *wires)} == {"x"}
+        before = stats(address)["descriptors"]
+        for wire in more:
+            wire.close()
         wait_for(lambda: modes(address) == {"detached": MANY}, "the end")
-        assert stats(address)["descriptors"] <= before
+        wait_for(lambda: stats(address)["descriptors"] < before, "the descriptors")
         with Wire(address, headers=SSE):
             wait_for(lambda: modes(address) == {"detached": MANY + 1}, "the hand-off")
         assert "raise the limit" in child.output()

@@ -176,6 +176,14 @@ impl<S: Socket> Connections<S> {
         }
     }
 
+    /// A client has closed its side, and may have sent something before. Where the server reads that, it is enough to
+    /// know; else it is found when it has been read.
+    pub(crate) fn read_closed(&mut self, token: Token) {
+        if self.get(token).is_some_and(|it| it.how.held) {
+            self.end(place_of(token), EndReason::Client, false);
+        }
+    }
+
     /// The client has left, as the poller says.
     pub(crate) fn hung_up(&mut self, token: Token) {
         if self.get(token).is_some() {

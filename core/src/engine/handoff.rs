@@ -24,13 +24,19 @@ struct Dummy {
     ours: OwnedFd,
 }
 
+/// Servers that call select(2) cannot use descriptors from here on; the engine can, and leaves them those below, where
+/// the limit allows.
+const ABOVE_SELECT: RawFd = 1024;
+
 impl Slot {
     /// Sets a descriptor aside; with a dummy, three.
     ///
     /// # Errors
     /// What the system says where there are no more descriptors.
     pub fn reserve(dummy: bool) -> io::Result<Self> {
-        let place = fcntl_dupfd_cloexec(placeholder()?, 0)?;
+        let placeholder = placeholder()?;
+        let place = fcntl_dupfd_cloexec(placeholder, ABOVE_SELECT)
+            .or_else(|_| fcntl_dupfd_cloexec(placeholder, 0))?;
         // The last one is the server's: without it, it could not even say no.
         drop(fcntl_dupfd_cloexec(&place, 0)?);
         if !dummy {

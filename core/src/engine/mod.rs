@@ -82,13 +82,7 @@ impl Engine {
     }
 
     /// Takes the socket behind a host's descriptor, for this stream.
-    pub(crate) fn prepare(
-        &self,
-        stream: &Stream,
-        slot: Slot,
-        fd: i32,
-        held: bool,
-    ) -> io::Result<Prepared> {
+    pub(crate) fn prepare(&self, stream: &Stream, slot: Slot, fd: i32) -> io::Result<Prepared> {
         let shard = self.least_busy();
         let token = shard.directory().insert(Entry {
             key: stream.key.clone(),
@@ -98,7 +92,7 @@ impl Engine {
             ended: true,
         });
         let door = &shard.door;
-        let watch = |socket: &OwnedFd| door.watch(socket, token, held);
+        let watch = |socket: &OwnedFd| door.watch(socket, token);
         match slot.take(fd, watch, |socket| door.forget(socket)) {
             Ok((socket, sink)) => {
                 if let Some(sink) = sink {

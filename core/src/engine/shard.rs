@@ -61,13 +61,9 @@ impl Door {
         self.wake();
     }
 
-    /// Has the poller tell of a socket. Of one that the server reads, too, only when it can take more.
-    pub(crate) fn watch(&self, socket: &impl AsRawFd, token: Token, held: bool) -> io::Result<()> {
-        let interest = if held {
-            Interest::WRITABLE
-        } else {
-            Interest::READABLE | Interest::WRITABLE
-        };
+    /// Has the poller tell of a socket.
+    pub(crate) fn watch(&self, socket: &impl AsRawFd, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
         let token = poll_token(token.to_bits());
         self.registry
             .register(&mut SourceFd(&socket.as_raw_fd()), token, interest)
@@ -229,6 +225,9 @@ impl Writer {
             if event.is_error() || event.is_read_closed() && event.is_write_closed() {
                 self.connections.hung_up(token);
                 continue;
+            }
+            if event.is_read_closed() {
+                self.connections.read_closed(token);
             }
             if event.is_readable() {
                 self.connections.readable(&scene, token);

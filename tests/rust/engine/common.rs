@@ -208,11 +208,12 @@ impl Server {
     pub(crate) fn report(&mut self, tag: u64) -> Report {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.ended.extend(self.reports.take());
             if let Some(at) = self.ended.iter().position(|report| report.tag == tag) {
                 return self.ended.swap_remove(at);
             }
+            // As hosts do: nothing is taken before the call.
             self.wait(deadline);
+            self.ended.extend(self.reports.take());
         }
     }
 

@@ -179,6 +179,54 @@ fn streams_end_by_their_age_and_stay_alive_by_heartbeats() {
 }
 
 #[test]
+fn an_end_reaches_the_client_whoever_else_has_the_socket() {
+    for via in [Via::Tcp, Via::Unix] {
+        let mut server = Server::new(quiet());
+        let kind = Ask { via, ..ask(&["a"]) };
+        // A server that has not closed its descriptor yet, or a forked process.
+        let (token, end, mut client) = server.begin(&kind);
+        let tag = server.hand_off(&kind, token, &end).expect("a good socket");
+        server.hub.disconnect(None, Some("a"), None).expect("valid");
+        assert!(server.report(tag).clean);
+        client.rest();
+        assert!(client.is_whole());
+        drop(end);
+    }
+}
+
+#[test]
+fn a_held_stream_that_is_cut_is_over_for_its_server_too() {
+    let mut options = quiet();
+    options.write_timeout = 500;
+    options.max_lag = 64 << 20;
+    options.history.bytes = 64 << 20;
+    let mut server = Server::new(options);
+    let kind = Ask {
+        held: true,
+        ..ask(&["a"])
+    };
+    let (tag, end, mut client) = server.open(&kind);
+    client
+        .end
+        .options()
+        .set_recv_buffer_size(64 * 1024)
+        .expect("a socket");
+    for _ in 0..40 {
+        server.publish("a", &"x".repeat(200_000));
+    }
+    let report = server.report(tag);
+    assert_eq!((report.info.reason, report.clean), (EndReason::Slow, false));
+    let mut end = end.expect("held");
+    end.options()
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a socket");
+    let read = std::io::Read::read(&mut end, &mut [0; 10]);
+    assert!(matches!(read, Ok(0)), "{read:?}");
+    client.rest();
+    assert!(client.closed && !client.terminated);
+}
+
+#[test]
 fn a_host_that_is_gone_ends_what_it_holds() {
     let mut server = Server::new(quiet());
     let kind = Ask {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ssehub::{EndReason, Framing, HubOptions, Mode, Slot, Start};
 
-use super::common::{Ask, Server, Via, ask, quiet, wait_until};
+use super::common::{Ask, PATIENCE, Server, Via, ask, quiet, wait_until};
 
 /// Every kind of connection there is.
 fn all_kinds(topics: &[&str]) -> Vec<Ask> {
@@ -133,6 +133,18 @@ fn behind_a_dummy_the_server_writes_to_nobody() {
         let number = end.as_raw_fd();
         server.hand_off(&kind, token, &end).expect("a good socket");
         assert_eq!(end.as_raw_fd(), number);
+        end.options()
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket");
+        end.options()
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a socket");
+        let mut linger = [0; 10];
+        assert_eq!(
+            end.read(&mut linger).expect("at once"),
+            0,
+            "the client says nothing"
+        );
         // What servers do at the end of a response, and more than any buffer takes.
         end.write_all(b"0\r\n\r\n").expect("nobody minds");
         for _ in 0..100 {
@@ -140,8 +152,6 @@ fn behind_a_dummy_the_server_writes_to_nobody() {
                 .expect("it is read and forgotten");
         }
         end.shutdown(Shutdown::Write).expect("a socket");
-        let mut linger = [0; 10];
-        assert_eq!(end.read(&mut linger).expect("a socket"), 0, "at once");
         server.publish("a", "one");
         assert_eq!(client.next().as_deref(), Some("one"));
         drop(end);

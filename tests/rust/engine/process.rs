@@ -21,6 +21,15 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("Linux").count()
 }
 
+/// How many descriptors all pollers of this process watch.
+fn watched() -> usize {
+    let infos = fs::read_dir("/proc/self/fdinfo").expect("Linux");
+    infos
+        .filter_map(|info| fs::read_to_string(info.ok()?.path()).ok())
+        .map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count())
+        .sum()
+}
+
 /// The engine's threads, by name.
 fn threads() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux");
@@ -72,6 +81,26 @@ fn descriptors_come_back() {
     server.wait_for(0);
     wait_until(|| descriptors() <= before);
     assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn a_connection_that_its_server_keeps_is_not_watched_any_more() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server = Server::new(quiet());
+    let kind = Ask {
+        held: true,
+        ..ask(&["a"])
+    };
+    let (tag, first, _client) = server.open(&kind);
+    let with_one = watched();
+    let (other, second, _other_client) = server.open(&kind);
+    assert!(watched() > with_one);
+    server.reports.remove(other, EndReason::Client);
+    server.report(other);
+    wait_until(|| watched() == with_one);
+    server.reports.remove(tag, EndReason::Client);
+    wait_until(|| watched() < with_one);
+    drop((first, second));
 }
 
 #[test]

@@ -62,6 +62,19 @@ fn what_was_sent_before_the_stream_came_is_read_to_the_end() {
 }
 
 #[test]
+fn input_that_nobody_has_read_does_not_break_a_clean_end() {
+    // The system resets a connection that is closed with input unread, and what is under way is lost.
+    let mut bench = Bench::new(HubOptions::default(), MIB);
+    let client = bench.open(&request(&["a"]));
+    bench.settle([&client]);
+    send(&client, 1);
+    bench.kick(&client, None);
+    bench.settle([&client]);
+    assert!(client.wire.state().input.is_empty());
+    assert!(client.seen().0.ended);
+}
+
+#[test]
 fn frames_that_only_stalled_clients_hold_are_bounded() {
     let size = 4 * MIB;
     let options = HubOptions {
