@@ -7,7 +7,7 @@
 //!                                      ^              +-> selector -> an event loop's streams
 //!                                      |              +-> subscription -> your code
 //!                                      +-- topic/cursor <- Last-Event-ID (replay is the same read as live)
-//! receive   bytes -> wire/parse -> event -> you
+//! receive   socket -> client -> wire/parse -> event -> you
 //! ```
 //!
 //! `event`, `id`, `error` and `options` use nothing; `wire` uses those; `topic` uses `wire`. None of these knows a
@@ -18,6 +18,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `hub` | yes | [`Hub`] and all that needs a clock or a lock. Without it: events, encoder, parser, with `memchr` alone |
+//! | `client` | yes | [`EventSource`] and all that makes HTTP requests: see [`client`] |
 #![cfg_attr(
     not(all(feature = "hub", unix)),
     allow(
@@ -32,6 +33,12 @@ mod id;
 mod options;
 mod topic;
 mod wire;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+#[cfg(all(unix, any(feature = "hub", feature = "client")))]
+mod thread;
 
 #[cfg(feature = "hub")]
 mod batch;
@@ -91,3 +98,11 @@ pub use selector::Selector;
 pub use stats::{Stats, TopicStats};
 #[cfg(feature = "hub")]
 pub use subscription::Subscription;
+
+#[cfg(feature = "client")]
+#[doc(no_inline)]
+pub use client::{
+    Answer, ClientError, ClientErrorKind, ClientOptions, ClientRequest, Ended, EventBatch,
+    EventSource, Gap, Headers, HttpVersion, Notice, OnReady, Opened, Proxy, Question, ReadyState,
+    Reconnect, Redirects, Refusal, Retry, StopOn, Taken, TlsOptions, When,
+};

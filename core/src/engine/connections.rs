@@ -230,8 +230,9 @@ impl<S: Socket> Connections<S> {
             }
             Command::Remove(token, reason) => {
                 if let Some(connection) = self.get(token) {
-                    let whole = connection.is_whole();
-                    self.end(place_of(token), reason, whole);
+                    // A host that has failed ends no response: to its client it would go on for ever.
+                    let clean = connection.is_whole() && reason != EndReason::Error;
+                    self.end(place_of(token), reason, clean);
                 }
             }
             Command::Drain(plan) => {
@@ -293,6 +294,9 @@ impl<S: Socket> Connections<S> {
         self.serve(scene, index);
         // Whatever the poller has told of before is not told again.
         self.readable(scene, token);
+        if self.get(token).is_some_and(|it| it.socket.has_left()) {
+            self.read_closed(token);
+        }
     }
 
     /// Ends a connection. It leaves the lists after the round: they are being walked.

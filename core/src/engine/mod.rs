@@ -21,7 +21,6 @@ mod serve;
 mod shard;
 mod socket;
 mod terms;
-mod thread;
 
 use std::io;
 use std::os::fd::OwnedFd;

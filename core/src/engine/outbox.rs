@@ -12,7 +12,7 @@ pub(crate) type Outbox = Sender<(Weak<Inbox>, Report)>;
 /// Starts the thread that calls hosts. It ends with the last writer.
 pub(crate) fn start() -> io::Result<Outbox> {
     let (outbox, reports) = channel();
-    super::thread::spawn("ssehub-reports", move || run(&reports))?;
+    crate::thread::spawn("ssehub-reports", move || run(&reports))?;
     Ok(outbox)
 }
 

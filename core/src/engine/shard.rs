@@ -142,7 +142,7 @@ impl Shard {
             closing: AtomicBool::new(false),
         });
         let (weak, own) = (Arc::downgrade(hub), door.clone());
-        super::thread::spawn(&format!("ssehub-writer-{number}"), move || {
+        crate::thread::spawn(&format!("ssehub-writer-{number}"), move || {
             Writer {
                 poll,
                 hub: weak,

@@ -17,6 +17,9 @@ pub(crate) trait Socket {
     /// Reads and forgets what the client sends, at most so many bytes.
     fn discard(&mut self, most: usize) -> Input;
 
+    /// Whether the client has closed its side, as far as that can be known without reading.
+    fn has_left(&self) -> bool;
+
     /// Ends the connection in both directions, for all who have it. What was sent is still delivered.
     fn shut(&mut self);
 }
@@ -116,6 +119,15 @@ impl Socket for TakenSocket {
             }
         }
         Input::More(sum)
+    }
+
+    fn has_left(&self) -> bool {
+        let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        match recv(&self.fd, &mut [0][..], peek) {
+            Ok((n, _)) => n == 0,
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(_) => true,
+        }
     }
 
     fn shut(&mut self) {

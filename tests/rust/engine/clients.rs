@@ -53,8 +53,8 @@ fn a_client_that_stalls_holds_up_nobody_and_gets_everything_when_it_goes_on() {
         for via in [Via::Tcp, Via::Unix] {
             let mut server = Server::new(patient());
             let kind = Ask {
-                framing,
                 via,
+                framing,
                 ..ask(&["a"])
             };
             let (tag, _, mut stalled) = server.open(&kind);
@@ -221,11 +221,6 @@ fn a_client_that_is_gone_has_left() {
                 .expect("a socket still");
             let early = held.then_some(early);
             for tag in [reset, closed, early_tag] {
-                // A server that holds the connection learns it by itself, and says so; the engine may be first.
-                server.publish("a", "x");
-                if held {
-                    server.reports.remove(tag, EndReason::Client);
-                }
                 assert_eq!(server.report(tag).info.reason, EndReason::Client);
             }
             server.wait_for(0);
@@ -242,19 +237,19 @@ fn what_clients_send_is_forgotten_and_too_much_is_the_end() {
         let kind = Ask { via, ..ask(&["a"]) };
         let (token, end, mut talker) = server.begin(&kind);
         // Some of it before the engine is there to read.
-        talker.end.write_all(&[b'x'; 50_000]).expect("open");
+        talker.end.write_all(&vec![b'x'; 50_000]).expect("open");
         let tag = server.hand_off(&kind, token, &end).expect("a good socket");
         drop(end);
         for _ in 0..10 {
             talker
                 .end
-                .write_all(&[b'y'; 50_000])
+                .write_all(&vec![b'y'; 50_000])
                 .expect("half a MiB is borne");
         }
         server.publish("a", "still here");
         assert_eq!(talker.next().as_deref(), Some("still here"));
         let begin = Instant::now();
-        while talker.end.write_all(&[b'z'; 50_000]).is_ok() {
+        while talker.end.write_all(&vec![b'z'; 50_000]).is_ok() {
             assert!(begin.elapsed() < PATIENCE, "nobody stops it");
         }
         let report = server.report(tag);

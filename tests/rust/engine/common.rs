@@ -224,14 +224,15 @@ impl Server {
     }
 
     fn wait(&self, deadline: Instant) {
+        let (count, called) = &*self.calls;
         let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "no report");
-        let calls = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .calls
-            .1
-            .wait_timeout_while(calls, left, |calls| *calls == 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = 0;
+        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut count, late) = called
+            .wait_timeout_while(count, left, |count| *count == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *count = 0;
+        drop(count);
+        assert!(!late.timed_out(), "nobody has called");
     }
 
     /// Waits until the hub has so many connections.

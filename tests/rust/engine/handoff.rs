@@ -148,7 +148,7 @@ fn behind_a_dummy_the_server_writes_to_nobody() {
         // What servers do at the end of a response, and more than any buffer takes.
         end.write_all(b"0\r\n\r\n").expect("nobody minds");
         for _ in 0..100 {
-            end.write_all(&[b'x'; 64 * 1024])
+            end.write_all(&vec![b'x'; 64 * 1024])
                 .expect("it is read and forgotten");
         }
         end.shutdown(Shutdown::Write).expect("a socket");

@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,10 +15,22 @@ use ssehub::{EndReason, Slot};
 
 use common::{Ask, Client, PATIENCE, Server, Via, ask, quiet, wait_until};
 
-static ALONE: Mutex<()> = Mutex::new(());
+/// Waits until no other test runs, and nothing of one is left.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    wait_until(|| threads().is_empty());
+    alone
+}
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("Linux").count()
+}
+
+fn highest() -> u64 {
+    let all = fs::read_dir("/proc/self/fd").expect("Linux");
+    let numbers = all.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    numbers.max().expect("there are some")
 }
 
 /// How many descriptors all pollers of this process watch.
@@ -44,7 +56,7 @@ fn threads() -> Vec<String> {
 
 #[test]
 fn descriptors_come_back() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let mut server = Server::new(quiet());
     let (_, _, first) = server.open(&ask(&["a"]));
     drop(first);
@@ -85,7 +97,7 @@ fn descriptors_come_back() {
 
 #[test]
 fn a_connection_that_its_server_keeps_is_not_watched_any_more() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let mut server = Server::new(quiet());
     let kind = Ask {
         held: true,
@@ -105,8 +117,7 @@ fn a_connection_that_its_server_keeps_is_not_watched_any_more() {
 
 #[test]
 fn with_the_hub_its_writers_go_and_their_sockets() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    wait_until(|| threads().is_empty());
+    let _alone = alone();
     let before = descriptors();
     let mut options = quiet();
     options.shards = 2;
@@ -139,20 +150,20 @@ fn with_the_hub_its_writers_go_and_their_sockets() {
 
 #[test]
 fn a_reserved_slot_is_enough_when_descriptors_run_out() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let mut server = Server::new(quiet());
     let (_, _, first) = server.open(&ask(&["a"]));
     let (token, end, mut client) = server.begin(&ask(&["a"]));
     let slots = [false, true].map(|dummy| Slot::reserve(dummy).expect("there are some"));
     let former = getrlimit(Resource::Nofile);
     let few = Rlimit {
-        current: Some(descriptors() as u64 + 10),
+        current: Some(highest() + 1),
         ..former
     };
     setrlimit(Resource::Nofile, few).expect("less is allowed");
     let all: Vec<fs::File> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
     let reserved = [false, true].map(Slot::reserve);
-    let taken = {
+    let held_back = {
         let [_, slot] = slots;
         let how = ssehub::HandOff {
             framing: ssehub::Framing::Chunked,
@@ -168,8 +179,8 @@ fn a_reserved_slot_is_enough_when_descriptors_run_out() {
     };
     drop(all);
     setrlimit(Resource::Nofile, former).expect("back to what it was");
-    assert!(reserved.iter().all(|slot| slot.is_err()), "none is free");
-    taken.expect("it has its own");
+    assert!(reserved.iter().all(Result::is_err), "none is free");
+    held_back.expect("it has its own");
     server.publish("a", "x");
     assert_eq!(client.next().as_deref(), Some("x"));
     server

@@ -10,9 +10,12 @@ const MIB: usize = 1 << 20;
 fn send(client: &Client, bytes: usize) {
     let calls = bytes.div_ceil(16 * 1024);
     let input = &mut client.wire.state().input;
-    input.extend((1..=calls).map(|call| match call == calls {
-        true => Input::Some(16 * 1024),
-        false => Input::More(16 * 1024),
+    input.extend((1..=calls).map(|call| {
+        if call == calls {
+            Input::Some(16 * 1024)
+        } else {
+            Input::More(16 * 1024)
+        }
     }));
 }
 

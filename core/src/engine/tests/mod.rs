@@ -222,6 +222,10 @@ impl Bench {
     }
 
     /// Everything there is to do, with the sockets as they are.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a list of references, made for the call"
+    )]
     fn settle<'c>(&mut self, clients: impl IntoIterator<Item = &'c Client> + Clone) {
         for _ in 0..100_000 {
             for client in clients.clone() {

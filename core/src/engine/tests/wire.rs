@@ -109,6 +109,10 @@ impl Socket for Wire {
         self.state().input.pop_front().unwrap_or(Input::Some(0))
     }
 
+    fn has_left(&self) -> bool {
+        self.state().input.front() == Some(&Input::End)
+    }
+
     fn shut(&mut self) {
         self.state().shut = true;
     }

@@ -1,4 +1,4 @@
-//! Threads of the engine's own: no signal handler of the host's ever runs on them.
+//! Threads of our own: no signal handler of the host's ever runs on them.
 
 use std::io;
 use std::mem::MaybeUninit;
