@@ -56,7 +56,7 @@ build: $(PYTHON_BUILT) $(NODE_BUILT) ## Build both bindings, optimised, for use 
 
 ##@ Test
 
-SUITES := rust python node browser types
+SUITES := rust python node browser interop types
 
 .PHONY: test
 test: build system-deps ## Run all suites below but the slow one, then sum up
@@ -85,6 +85,10 @@ test-node: $(NODE_BUILT) ## Node: tests/node
 test-browser: build system-deps ## Headless Chromium against real servers: tests/browser
 	$(PY) -m pytest tests/browser
 
+.PHONY: test-interop
+test-interop: build ## Each client against each server: tests/interop
+	$(PY) -m pytest tests/interop
+
 .PHONY: test-types
 test-types: build ## Types: mypy --strict, stubtest, tsc --strict
 	$(PY) -m mypy
@@ -94,6 +98,13 @@ test-types: build ## Types: mypy --strict, stubtest, tsc --strict
 .PHONY: test-slow
 test-slow: build system-deps ## Tests marked slow: soaks, thousands of connections
 	$(PY) -m pytest -m slow tests/python tests/browser
+
+# CHAOS_SECONDS, CHAOS_SERVERS, CHAOS_CLIENTS, CHAOS_SEED: see tests/chaos/run.py.
+.PHONY: chaos
+chaos: export PYTHONPATH := tests/chaos:tests/python
+chaos: build ## Servers and clients that fail in every way, and an oracle for each client; CHAOS_SECONDS (600)
+	$(PY) -m pytest -q tests/chaos/test_oracle.py
+	$(PY) tests/chaos/run.py
 
 .PHONY: system-deps
 system-deps:

@@ -11,7 +11,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-from harness import encoder, fanout, parser, scale, stalled
+from harness import client, encoder, fanout, parser, scale, stalled
 from harness.contestants import CONTESTANTS
 from harness.report import Report
 from harness.server import descriptors
@@ -22,6 +22,7 @@ from harness.worker import BENCH, WorkerError
 SECTIONS = {
     "parser": parser.measure,
     "encoder": encoder.measure,
+    "client": client.measure,
     "fanout": fanout.measure,
     "stalled": stalled.measure,
     "scale": scale.measure,

@@ -144,6 +144,7 @@ export class EventSourceStream extends TransformStream<Uint8Array, ServerSentEve
   constructor(options?: ParserOptions)
 }
 
+export * from './eventsource.js'
 
 // ---- The hub -----------------------------------------------------------------------------------
 

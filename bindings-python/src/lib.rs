@@ -4,6 +4,7 @@
     reason = "the comments on what is exported are Python's docstrings, in Python's words"
 )]
 
+mod client;
 mod data;
 mod engine;
 mod error;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _ssehub {
+    #[pymodule_export]
+    use crate::client::{PyEventSource, PyWake};
     #[pymodule_export]
     use crate::engine::{PyReports, PySlot};
     #[pymodule_export]

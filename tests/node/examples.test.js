@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { open, within } from './helpers.js'
+import { eventually, open, within } from './helpers.js'
 
 async function run(name, use) {
   const path = fileURLToPath(new URL(`../../examples/node/${name}`, import.meta.url))
@@ -58,5 +58,19 @@ test('hono.js', async () => {
     await stream.until(() => stream.lastEventId !== '')
     assert.equal((await fetch(new URL('/news', url), { method: 'POST', body: 'hello' })).status, 202)
     assert.equal((await stream.take(1))[0].data, 'hello')
+  })
+})
+
+test('eventsource.js', async () => {
+  await run('http.js', async url => {
+    const path = fileURLToPath(new URL('../../examples/node/eventsource.js', import.meta.url))
+    const child = spawn(process.execPath, [path, url.href])
+    let text = ''
+    child.stdout.on('data', chunk => (text += chunk))
+    try {
+      await eventually(() => /^-- open: http.*\nsnapshot .*\ntick \S+: \{"time":/m.test(text), 'a tick')
+    } finally {
+      child.kill('SIGKILL')
+    }
   })
 })

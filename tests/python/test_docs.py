@@ -29,6 +29,7 @@ from pydantic import BaseModel
 import ssehub
 import ssehub.fastapi
 from processes import ROOT
+from scripted import Peer, answer, scripted, stream
 from ssehub.testing import connect
 
 BLOCK = re.compile(
@@ -84,6 +85,17 @@ def stage() -> dict[str, Any]:
         "llm": llm,
         "Query": Query,
     }
+
+
+def other_server(peer: Peer) -> None:
+    """What clients on the stage read: an answer for a POST; a stream that is followed by nothing."""
+    if peer.method == "POST":
+        chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "hello"}}]})
+        stream(f"data: {chunk}\n\ndata: [DONE]\n\n")(peer)
+    elif "last-event-id" in peer.headers:
+        answer(204)(peer)
+    else:
+        stream('id: 1\ndata: {"title": "hello"}\n\n')(peer)
 
 
 @contextmanager
@@ -155,7 +167,10 @@ def execute(block: Block) -> None:
     # Pydantic and dataclasses look their module up there.
     sys.modules["readme"] = module
     try:
-        with publishing(names["hub"] if fragment else ssehub.Hub()):
+        hub = names["hub"] if fragment else ssehub.Hub()
+        with publishing(hub), scripted(other_server) as server:
+            if fragment:
+                names["url"] = server.url
             for statement in code:
                 # Each by itself: a fragment may show both, what blocks and what is awaited.
                 result = eval(statement, names)
@@ -187,6 +202,7 @@ SAMPLE = """
 ```python
 for event in hub.subscribe("news"):
     assert event.event == "posted"
+assert [event.json() for event in EventSource(url)] == [{"title": "hello"}]
 await hub.drain()
 ```
 

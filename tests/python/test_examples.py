@@ -6,6 +6,7 @@ import argparse
 import ast
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from processes import ROOT, free_port, running
+from processes import ROOT, free_port, running, wait_for
 from ssehub import Event, iter_events
 
 FOLDER = ROOT / "examples" / "python"
@@ -98,9 +99,66 @@ def test_the_asyncio_example_ends_by_itself() -> None:
     assert f"resumed: placed {teapot}" in lines
 
 
+@pytest.mark.parametrize("name", ["openai_stream.py", "anthropic_stream.py"])
+def test_answers_of_models(name: str) -> None:
+    program, *arguments = shlex.split(commands(name)["Run"])
+    assert program == "python"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    whole, failed, cut = done.stdout.splitlines()
+    assert whole == "Hello, parrot (done)"
+    assert failed == "You will fail (ApiError: The parrot is tired)"
+    assert cut.startswith("You will be cut (UnfinishedError: ")
+
+
+@pytest.mark.parametrize("which", ["OpenAI", "Claude"])
+def test_the_server_of_models(which: str) -> None:
+    with served("llm_server.py") as here, curl(here[which]) as stream:
+        assert stream.status_code == 200
+        assert '"Hello' in " ".join(event.data or "" for event in iter_events(stream.iter_bytes()))
+
+
+def test_the_follower_sees_a_server_come_and_go() -> None:
+    here = commands("eventsource.py")
+    publish = commands("fastapi_app.py")["Publish"]
+    port = str(free_port())
+    serve = shlex.split(here["Serve"].replace("8000", port))
+    root = f"http://127.0.0.1:{port}/"
+    program, *arguments = shlex.split(here["Run"].replace("8000", port))
+    assert program == "python"
+    with running([sys.executable, *arguments]) as follower:
+        for opened in (1, 2):
+            with running(serve, url=root) as server:
+                wait_for(
+                    lambda opened=opened: follower.output().count("open: ") == opened,
+                    "the follower is there",
+                    timeout=20,
+                )
+                with curl(publish.replace("8000", port)) as answer:
+                    assert answer.status_code == 202
+                wait_for(
+                    lambda opened=opened: follower.output().count("posted ") == opened, "the event"
+                )
+                assert server.end() < 5
+        said = follower.output()
+        # Ctrl-C ends it without a word.
+        assert follower.end(number=signal.SIGINT) < 5
+        assert "Traceback" not in follower.output()
+    assert "again in " in said
+    assert "are lost: unknown" in said
+
+
 def test_no_example_is_forgotten() -> None:
     names = {path.name for path in FOLDER.glob("*.py")}
-    assert names == {*SERVERS, "asyncio_hub.py"}
+    clients = {"eventsource.py", "openai_stream.py", "anthropic_stream.py"}
+    assert names == {*SERVERS, *clients, "asyncio_hub.py", "llm_server.py"}
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     for name in names:
         assert f"`{commands(name)['Run']}`" in readme

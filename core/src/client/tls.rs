@@ -208,11 +208,7 @@ fn handshake_error(error: &io::Error) -> ClientError {
 
 /// Whether this is TLS's own word, and not that of the socket below it.
 pub(crate) fn is_tls(error: &io::Error) -> bool {
-    match error.get_ref() {
-        // Where reading was not the first to fail, it is wrapped once more.
-        Some(inner) => inner.is::<rustls::Error>() || inner.downcast_ref().is_some_and(is_tls),
-        None => false,
-    }
+    matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>())
 }
 
 /// Trusts whoever answers, as `insecure` asks.

@@ -294,7 +294,8 @@ impl<S: Socket> Connections<S> {
         self.serve(scene, index);
         // Whatever the poller has told of before is not told again.
         self.readable(scene, token);
-        if self.get(token).is_some_and(|it| it.socket.has_left()) {
+        let connection = self.get(token).filter(|it| it.how.held);
+        if connection.is_some_and(|it| it.socket.has_left()) {
             self.read_closed(token);
         }
     }

@@ -133,7 +133,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(options: HubOptions) -> Self {
-        let hub = Hub::new(options).expect("valid");
+        Self::of(&Hub::new(options).expect("valid"))
+    }
+
+    /// Another loop of the same hub.
+    pub(crate) fn of(hub: &Hub) -> Self {
         let calls = Arc::new((Mutex::new(0), Condvar::new()));
         let called = calls.clone();
         let reports = hub.reports(move || {
@@ -142,7 +146,7 @@ impl Server {
         });
         Self {
             selector: hub.selector(|| {}),
-            hub,
+            hub: hub.clone(),
             reports,
             calls,
             ended: Vec::new(),

@@ -2,12 +2,15 @@
 //! and in order or a gap event first, whatever its socket takes, whatever happens in the middle of a broadcast. And
 //! when all is over, nothing is left.
 
+mod inputs;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use self::inputs::{Act, Begin, EVENT_SIZE, Op, Open, Publish, Settings, ops, settings};
 use super::oracle::{Owed, Seen, check};
 use super::{Bench, Client, kick, publish, request};
 use crate::delivery::EndReason;
@@ -15,72 +18,11 @@ use crate::engine::reports::Report;
 use crate::engine::socket::Input;
 use crate::engine::terms::Framing;
 use crate::hub::Hub;
-use crate::options::{History, HubOptions, Limits, OnGap, Slow, Start};
+use crate::options::{History, HubOptions, Limits, Slow, Start};
 use crate::topic::pattern;
 
-const TOPICS: [&str; 4] = ["a.1", "a.2", "b", "crowd"];
-const WANTED: [&str; 6] = ["a.1", "a.2", "b", "crowd", "~a.*", "~>"];
-const EVENT_SIZE: usize = 160;
 /// Enough for a broadcast to look up from.
 const CROWD: usize = 270;
-
-#[derive(Clone, Debug)]
-struct Settings {
-    history: usize,
-    history_bytes: usize,
-    mail: usize,
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Publish(Publish),
-    Open(Open),
-    /// A socket takes more.
-    Room(Index, usize),
-    /// Every call on a socket fails from now on.
-    Break(Index),
-    HangUp(Index),
-    /// The client closes its side.
-    Leave(Index),
-    Kick(Index),
-    Turn,
-    Settle,
-    Pass(u64),
-    /// A broadcast to the crowd, and what happens in the middle of it.
-    Storm(Vec<(usize, Act)>),
-}
-
-#[derive(Clone, Debug)]
-enum Act {
-    Publish(Publish),
-    Kick(Index),
-}
-
-#[derive(Clone, Debug)]
-struct Publish {
-    topics: Vec<&'static str>,
-    size: usize,
-    key: Option<u8>,
-}
-
-#[derive(Clone, Debug)]
-struct Open {
-    wanted: Vec<&'static str>,
-    start: Begin,
-    slow: Slow,
-    on_gap: OnGap,
-    max_lag: usize,
-    framing: Framing,
-    held: bool,
-    room: usize,
-}
-
-#[derive(Clone, Debug)]
-enum Begin {
-    Head,
-    Earliest,
-    After(Index),
-}
 
 /// What was published.
 #[derive(Clone)]
@@ -361,78 +303,6 @@ fn say(hub: &Hub, said: &Record, what: &Publish) {
         topics: what.topics.clone(),
         key: what.key,
     });
-}
-
-fn publishes() -> impl Strategy<Value = Publish> {
-    let topics = prop::sample::subsequence(TOPICS.to_vec(), 1..=2);
-    let key = prop::option::weighted(0.5, 0..2_u8);
-    (topics, 0..60_usize, key).prop_map(|(topics, size, key)| Publish { topics, size, key })
-}
-
-fn opens() -> impl Strategy<Value = Open> {
-    let start = prop_oneof![
-        2 => Just(Begin::Head),
-        1 => Just(Begin::Earliest),
-        2 => any::<Index>().prop_map(Begin::After),
-    ];
-    (
-        prop::sample::subsequence(WANTED.to_vec(), 1..=3),
-        start,
-        prop::sample::select(vec![Slow::Disconnect, Slow::Skip, Slow::Conflate]),
-        prop::sample::select(vec![OnGap::Replay, OnGap::Replay, OnGap::Live]),
-        prop::sample::select(vec![EVENT_SIZE, 400, 100_000]),
-        prop::sample::select(vec![Framing::Chunked, Framing::Plain]),
-        prop::bool::weighted(0.3),
-        prop::sample::select(vec![0, 20, 300, usize::MAX, usize::MAX]),
-    )
-        .prop_map(
-            |(wanted, start, slow, on_gap, max_lag, framing, held, room)| Open {
-                wanted,
-                start,
-                slow,
-                on_gap,
-                max_lag,
-                framing,
-                held,
-                room,
-            },
-        )
-}
-
-fn ops() -> impl Strategy<Value = Op> {
-    let which = any::<Index>;
-    let act = prop_oneof![
-        6 => publishes().prop_map(Act::Publish),
-        1 => which().prop_map(Act::Kick),
-    ];
-    let storm = prop::collection::vec((1..800_usize, act), 0..12);
-    prop_oneof![
-        10 => publishes().prop_map(Op::Publish),
-        5 => opens().prop_map(Op::Open),
-        6 => (which(), 1..400_usize).prop_map(|(which, bytes)| Op::Room(which, bytes)),
-        1 => which().prop_map(|which| Op::Room(which, usize::MAX)),
-        1 => which().prop_map(Op::Break),
-        1 => which().prop_map(Op::HangUp),
-        1 => which().prop_map(Op::Leave),
-        1 => which().prop_map(Op::Kick),
-        6 => Just(Op::Turn),
-        3 => Just(Op::Settle),
-        2 => prop::sample::select(vec![10, 1_100, 16_000, 40_000]).prop_map(Op::Pass),
-        4 => storm.prop_map(Op::Storm),
-    ]
-}
-
-fn settings() -> impl Strategy<Value = Settings> {
-    (
-        prop::sample::select(vec![0, 1, 4, 1000]),
-        prop::sample::select(vec![EVENT_SIZE, 1_000, 1 << 20]),
-        prop::sample::select(vec![0, 300, 2_000, 1 << 20]),
-    )
-        .prop_map(|(history, history_bytes, mail)| Settings {
-            history,
-            history_bytes,
-            mail,
-        })
 }
 
 proptest! {

@@ -1,0 +1,191 @@
+// How an EventSource reaches its server: TLS, HTTP/2, proxies, Unix sockets, compression.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import http from 'node:http'
+import http2 from 'node:http2'
+import https from 'node:https'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { brotliCompressSync, createGzip, gzipSync } from 'node:zlib'
+
+import { EventSource } from 'ssehub'
+
+import { certificates, collect, scripted, whole } from './eventsource-helpers.js'
+import { serving } from './helpers.js'
+
+const pem = certificates()
+const ONCE = { reconnect: false }
+
+function greet(req, res) {
+  res.writeHead(200, { 'content-type': 'text/event-stream' })
+  res.end(`data: hello over ${req.httpVersion}\n\n`)
+}
+
+const data = async (url, options) => (await collect(new EventSource(url, { ...ONCE, ...options }))).map(event => event.data)
+
+test('TLS: the system\'s authorities, one of our own, none', async () => {
+  await serving(https.createServer(pem.server, greet), async origin => {
+    const url = origin.replace('http:', 'https:')
+    await assert.rejects(data(url), { kind: 'tls', isRetryable: false })
+    for (const ca of [pem.ca, Buffer.from(pem.ca), [pem.server.cert, pem.ca]]) {
+      assert.deepEqual(await data(url, { ca }), ['hello over 1.1'])
+    }
+    assert.deepEqual(await data(url, { verify: false }), ['hello over 1.1'])
+    assert.deepEqual(await data(url.replace('127.0.0.1', 'localhost'), { ca: pem.ca }), ['hello over 1.1'])
+  })
+})
+
+test('TLS: a certificate of our own', async () => {
+  const settings = { ...pem.server, ca: pem.ca, requestCert: true, rejectUnauthorized: true }
+  const name = (req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.end(`data: ${req.socket.getPeerCertificate().subject.CN}\n\n`)
+  }
+  await serving(https.createServer(settings, name), async origin => {
+    const url = origin.replace('http:', 'https:')
+    await assert.rejects(data(url, { ca: pem.ca }))
+    assert.deepEqual(await data(url, { ca: pem.ca, ...pem.client }), ['client'])
+    assert.deepEqual(await data(url, { ca: pem.ca, cert: pem.client.cert + pem.client.key }), ['client'])
+  })
+})
+
+test('HTTP/2: where the server prefers it, where it is asked for, and not where it is refused', async () => {
+  const secure = http2.createSecureServer({ ...pem.server, allowHTTP1: true }, greet)
+  await serving(compatible(secure), async origin => {
+    const url = origin.replace('http:', 'https:')
+    const { ca } = pem
+    assert.deepEqual(await data(url, { ca }), ['hello over 2.0'])
+    assert.deepEqual(await data(url, { ca, http2: true }), ['hello over 2.0'])
+    assert.deepEqual(await data(url, { ca, http2: false }), ['hello over 1.1'])
+  })
+  await serving(compatible(http2.createServer(greet)), async url => {
+    assert.deepEqual(await data(url, { http2: true }), ['hello over 2.0'])
+  })
+})
+
+// As `serving` expects it: http2's servers cannot cut their connections.
+function compatible(server) {
+  const sockets = new Set()
+  server.on('connection', socket => sockets.add(socket.on('close', () => sockets.delete(socket))))
+  server.closeAllConnections = () => { for (const socket of sockets) socket.destroy() }
+  return server
+}
+
+test('a proxy: by option, by the environment, and around it', async t => {
+  const former = { ...process.env }
+  t.after(() => {
+    for (const name of ['http_proxy', 'no_proxy', 'NO_PROXY']) {
+      if (name in former) process.env[name] = former[name]
+      else delete process.env[name]
+    }
+  })
+  const setAround = hosts => { for (const name of ['NO_PROXY', 'no_proxy']) process.env[name] = hosts }
+  await serving(greet, async origin => {
+    const seen = []
+    const proxy = http.createServer((req, res) => {
+      seen.push([req.url, req.headers['proxy-authorization']])
+      req.pipe(http.request(req.url, { method: req.method, headers: req.headers }, answer => {
+        res.writeHead(answer.statusCode, answer.headers)
+        answer.pipe(res)
+      }))
+    })
+    await serving(proxy, async through => {
+      const url = `${origin}/a?b`
+      assert.deepEqual(await data(url, { proxy: through.replace('//', '//u:p@') }), ['hello over 1.1'])
+      assert.deepEqual(seen.splice(0), [[url, `Basic ${btoa('u:p')}`]])
+      process.env.http_proxy = through
+      setAround('')
+      assert.deepEqual(await data(url), ['hello over 1.1'])
+      assert.equal(seen.splice(0).length, 1)
+      assert.deepEqual(await data(url, { proxy: false }), ['hello over 1.1'])
+      setAround('127.0.0.1')
+      assert.deepEqual(await data(url), ['hello over 1.1'])
+      assert.deepEqual(seen, [])
+    })
+  })
+})
+
+test('a proxy: a tunnel for https, and its refusal', async () => {
+  await serving(https.createServer(pem.server, greet), async origin => {
+    const url = origin.replace('http:', 'https:')
+    const asked = []
+    const proxy = http.createServer()
+    proxy.on('connect', (req, socket, head) => {
+      asked.push(req.url)
+      const target = net.connect(Number(req.url.split(':')[1]), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        target.write(head)
+        target.pipe(socket).pipe(target)
+      })
+      target.on('error', () => {})
+      socket.on('error', () => {})
+    })
+    await serving(proxy, async through => {
+      assert.deepEqual(await data(url, { ca: pem.ca, proxy: through }), ['hello over 1.1'])
+      assert.deepEqual(asked, [new URL(url).host])
+    })
+    await scripted([whole(407)], async server => {
+      const refused = data(url, { ca: pem.ca, proxy: `http://127.0.0.1:${server.port}` })
+      await assert.rejects(refused, { kind: 'proxy' })
+    })
+  })
+})
+
+test('a Unix socket', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ssehub-'))
+  const path = join(folder, 'server.sock')
+  const server = http.createServer((req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.end(`data: ${req.headers.host}${req.url}\n\n`)
+  })
+  server.listen(path)
+  await once(server, 'listening')
+  assert.deepEqual(await data('http://some.name/where', { unixSocket: path }), ['some.name/where'])
+  await assert.rejects(data('http://some.name/', { unixSocket: `${path}x` }), { kind: 'connect' })
+  await new Promise(resolve => { server.close(resolve) })
+  rmSync(folder, { recursive: true })
+})
+
+test('compression: not asked for; asked for, event by event', async () => {
+  const text = 'data: small\n\n'
+  const encodings = []
+  const app = (req, res) => {
+    encodings.push(req.headers['accept-encoding'])
+    const [encoding, body] = { '/gzip': ['gzip', gzipSync(text)], '/br': ['br', brotliCompressSync(text)] }[req.url] ?? []
+    res.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding ?? 'gzip' })
+    if (body !== undefined) {
+      res.end(body)
+      return
+    }
+    const gzip = createGzip()
+    gzip.pipe(res)
+    gzip.write(text)
+    gzip.flush()
+  }
+  await serving(app, async origin => {
+    assert.deepEqual(await data(`${origin}/gzip`), ['small'])
+    assert.deepEqual(await data(`${origin}/br`, { compression: true }), ['small'])
+    assert.deepEqual(encodings, ['identity', 'gzip, br, zstd'])
+    // One event of a stream that goes on: it does not wait for the next.
+    for await (const event of new EventSource(`${origin}/open`, { compression: true })) {
+      assert.equal(event.data, 'small')
+      break
+    }
+  })
+  const bomb = whole(200, gzipSync(`data: ${'x'.repeat(50_000_000)}`), 'Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n')
+  await scripted([bomb], async ({ url }) => {
+    await assert.rejects(data(url, { maxEventSize: 100_000 }), { kind: 'event_too_large' })
+  })
+  await scripted([whole(200, 'no gzip', 'Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'decode' })
+  })
+})
+
+test('a body that is not HTTP at all', async () => {
+  await scripted(['what?\r\n\r\n'], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'protocol' })
+  })
+})

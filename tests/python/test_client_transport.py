@@ -1,0 +1,243 @@
+"""How `EventSource` reaches a server: TLS, certificates, HTTP/2, proxies, Unix sockets."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from processes import free_port, running, wait_for
+from scripted import Peer, scripted, stream
+from ssehub import ConnectError, EventSource, ProxyError, TlsError
+
+OK = stream("data: a\n\n")
+
+
+def data(url: str, **options: object) -> list[str | None]:
+    with EventSource(url, reconnect=False, **options) as source:  # type: ignore[arg-type]
+        return [event.data for event in source]
+
+
+# TLS.
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files of a certification authority, and of a server and a client that it vouches for."""
+
+    folder: Path
+
+    def path(self, name: str) -> str:
+        return str(self.folder / f"{name}.pem")
+
+    def server(self, *, wants_client: bool = False) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path("server"), self.path("server-key"))
+        if wants_client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.path("ca"))
+        return context
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    made = Certificates(tmp_path_factory.mktemp("certificates"))
+
+    def openssl(name: str, *options: str) -> None:
+        command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"]
+        command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={name}"]
+        command += ["-keyout", made.path(f"{name}-key"), "-out", made.path(name)]
+        subprocess.run([*command, *options], check=True, capture_output=True)
+
+    openssl("ca")
+    issued = ["-CA", made.path("ca"), "-CAkey", made.path("ca-key")]
+    issued += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    openssl("server", *issued, "-addext", "subjectAltName=IP:127.0.0.1")
+    openssl("client", *issued)
+    both = "".join(Path(made.path(name)).read_text() for name in ("client", "client-key"))
+    Path(made.path("client-both")).write_text(both)
+    return made
+
+
+def test_an_unknown_authority_is_refused(certificates: Certificates) -> None:
+    with scripted(OK, tls=certificates.server()) as script, pytest.raises(TlsError) as caught:
+        data(script.url)
+    assert isinstance(caught.value, ConnectError)
+    assert not caught.value.is_retryable
+    assert script.peers == []
+
+
+def test_an_authority_of_ones_own(certificates: Certificates) -> None:
+    path = certificates.path("ca")
+    with scripted(OK, tls=certificates.server()) as script:
+        assert data(script.url, verify=path) == ["a"]
+        assert data(script.url, verify=Path(path)) == ["a"]
+        assert data(script.url, verify=Path(path).read_bytes()) == ["a"]
+
+
+def test_another_name_is_refused(certificates: Certificates) -> None:
+    with scripted(OK, tls=certificates.server()) as script, pytest.raises(TlsError):
+        data(script.url.replace("127.0.0.1", "localhost"), verify=certificates.path("ca"))
+
+
+def test_anybody(certificates: Certificates) -> None:
+    with scripted(OK, tls=certificates.server()) as script:
+        assert data(script.url, verify=False) == ["a"]
+
+
+def test_a_certificate_of_our_own(certificates: Certificates) -> None:
+    path = certificates.path
+    with scripted(OK, tls=certificates.server(wants_client=True)) as script:
+        for cert in (
+            path("client-both"),
+            (path("client"), path("client-key")),
+            Path(path("client-both")).read_bytes(),
+        ):
+            assert data(script.url, verify=path("ca"), cert=cert) == ["a"]
+        with pytest.raises((ConnectionError, TlsError)):
+            data(script.url, verify=path("ca"))
+
+
+# HTTP/2.
+
+APP = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    head = [(b"content-type", b"text/event-stream"), (b"x-version", scope["http_version"].encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": b"data: a\\n\\n"})
+"""
+
+
+@pytest.fixture(params=["tls", "plain"])
+def http2(
+    request: pytest.FixtureRequest, certificates: Certificates, tmp_path: Path
+) -> Iterator[str]:
+    (tmp_path / "app.py").write_text(APP)
+    port = free_port()
+    command = ["hypercorn", f"{tmp_path}/app.py:app", "--bind", f"127.0.0.1:{port}"]
+    if request.param == "tls":
+        command += ["--certfile", certificates.path("server")]
+        command += ["--keyfile", certificates.path("server-key")]
+    with running(command):
+        url = f"{'https' if request.param == 'tls' else 'http'}://127.0.0.1:{port}/"
+        wait_for(lambda: answers(url), "hypercorn answers")
+        yield url
+
+
+def answers(url: str) -> bool:
+    try:
+        data(url, verify=False)
+    except ConnectionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("asked", [True, False, None])
+def test_http_versions(http2: str, asked: bool | None) -> None:
+    with EventSource(http2, verify=False, http2=asked, reconnect=False) as source:
+        assert [event.data for event in source] == ["a"]
+        assert source.response is not None
+        got = source.response.http_version, source.response.headers["x-version"]
+    two = asked or (asked is None and http2.startswith("https"))
+    assert got == (("HTTP/2", "2") if two else ("HTTP/1.1", "1.1"))
+
+
+# Proxies.
+
+
+def tunnel(peer: Peer) -> None:
+    """What a proxy does for https."""
+    assert peer.method == "CONNECT"
+    host, _, port = peer.path.partition(":")
+    with socket.create_connection((host, int(port))) as far:
+        peer.send("HTTP/1.1 200 Fine\r\n\r\n")
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            try:
+                while piece := source.recv(65536):
+                    sink.sendall(piece)
+                sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # One of them has left.
+
+        back = threading.Thread(target=pump, args=(far, peer.socket))
+        back.start()
+        pump(peer.socket, far)
+        back.join()
+
+
+def no(peer: Peer) -> None:
+    peer.send("HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_proxy() -> None:
+    with scripted(OK) as proxy:
+        where = proxy.url.replace("//", "//me:secret@").removesuffix("/events")
+        assert data("http://stream.example/events?a=1", proxy=where) == ["a"]
+        (request,) = proxy.peers
+    assert request.path == "http://stream.example/events?a=1"
+    assert request.headers["host"] == "stream.example"
+    assert request.headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
+
+
+def test_a_proxy_for_https(certificates: Certificates) -> None:
+    with scripted(OK, tls=certificates.server()) as script, scripted(tunnel) as proxy:
+        assert data(script.url, proxy=proxy.url, verify=certificates.path("ca")) == ["a"]
+    assert proxy.paths == [urlsplit(script.url).netloc]
+    # What is in the tunnel is not the proxy's business.
+    assert "proxy-authorization" not in script.peers[0].headers
+
+
+def test_a_proxy_that_refuses(certificates: Certificates) -> None:
+    with scripted(no) as proxy, pytest.raises(ProxyError) as caught:
+        data("https://stream.example/", proxy=proxy.url)
+    assert isinstance(caught.value, ConnectionError)
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "proxied"),
+    [
+        ({"HTTP_PROXY": "{proxy}"}, {}, True),
+        ({"http_proxy": "{proxy}"}, {}, True),
+        ({"ALL_PROXY": "{proxy}"}, {}, True),
+        ({"http_proxy": "{proxy}"}, {"proxy": False}, False),
+        ({"http_proxy": "{proxy}", "NO_PROXY": "127.0.0.1"}, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_proxies_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], options: dict[str, object], proxied: bool
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with scripted(OK) as script, scripted(stream("data: proxied\n\n")) as proxy:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value.format(proxy=proxy.url))
+        assert data(script.url, **options) == ["proxied" if proxied else "a"]
+
+
+# Unix sockets.
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "server.sock"
+    with scripted(OK, unix=str(path)) as script:
+        assert data("http://some.host/events?a=1", unix_socket=path) == ["a"]
+        assert data("http://some.host/", unix_socket=str(path)) == ["a"]
+    assert script.paths == ["/events?a=1", "/"]
+    assert script.peers[0].headers["host"] == "some.host"
+
+
+def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConnectError, match="nobody"):
+        data("http://localhost/", unix_socket=tmp_path / "nobody")
