@@ -262,7 +262,6 @@ impl Hub {
         Ok(self
             .shared
             .owners()
-            .iter()
             .map(|owner| owner.disconnect(key, topic, last.as_ref()))
             .sum())
     }

@@ -92,14 +92,14 @@ impl Registry {
     }
 
     /// A stream has gone from one owner to another. It keeps its place in the order of age. `former` is where the owner
-    /// that it had is in memory.
+    /// that it had is in memory. Whether it was known: otherwise a newer one has taken its place.
     pub(crate) fn hand_over(
         &self,
         key: &str,
         former: (*const (), Token),
         owner: &Arc<dyn Owner>,
         token: Token,
-    ) {
+    ) -> bool {
         let mut inner = self.lock();
         let streams = inner.keys.get_mut(key);
         let place = streams.and_then(|streams| {
@@ -109,7 +109,9 @@ impl Registry {
         });
         if let Some(place) = place {
             *place = (Arc::downgrade(owner), token);
+            return true;
         }
+        false
     }
 
     /// Forgets a stream. `owner` is where its owner is in memory: that may be on its way out of it.

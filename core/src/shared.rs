@@ -81,13 +81,12 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that have streams. The engine comes last: streams go from selectors to it, so none is missed on its way.
-    pub(crate) fn owners(&self) -> Vec<Arc<dyn Owner>> {
-        let mut owners = self.registry.owners();
-        if let Some(engine) = self.engine() {
-            owners.push(engine);
-        }
-        owners
+    /// All that have streams. The engine comes last, and is looked for last: streams go from selectors to it, it may
+    /// start with one of them, and none is to be missed on its way.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = Arc<dyn Owner>> {
+        let engine = || self.engine().map(|engine| engine as Arc<dyn Owner>);
+        let engine = std::iter::once_with(engine).flatten();
+        self.registry.owners().into_iter().chain(engine)
     }
 
     /// A stream's mode is the engine's from here on.

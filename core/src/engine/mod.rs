@@ -129,19 +129,23 @@ impl Engine {
         if how.held {
             reports.inbox().hold(how.tag, token);
         }
-        let (key, ending) = (stream.key.clone(), stream.ending.is_some());
+        let key = stream.key.clone();
         let socket = TakenSocket::new(socket, stream.write_timeout);
         let inbox = Arc::downgrade(reports.inbox());
-        let connection = Box::new(Connection::new(stream, socket, how, inbox));
+        let mut connection = Box::new(Connection::new(stream, socket, how, inbox));
         hub.enter_mode(connection.mode());
         let shard = self.shard(token);
         // Under the directory's lock: who finds the stream there, or by its key, finds it in the shard, too.
         let mut directory = shard.directory();
         if let Some(key) = &key {
             let owner: Arc<dyn Owner> = self.clone();
-            hub.registry.hand_over(key, former, &owner, token);
+            let is_known = hub.registry.hand_over(key, former, &owner, token);
+            // A newer stream has taken its place just now, and looks for it where it was.
+            if !is_known && hub.options.limits.connections_per_key.is_some() {
+                connection.stream.end(EndReason::Kick, None);
+            }
         }
-        directory.show(token, ending);
+        directory.show(token, connection.stream.ending.is_some());
         shard.door.send(Command::Add(token, connection));
     }
 

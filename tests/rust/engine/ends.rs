@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ssehub::{EndReason, Event, Framing, HubOptions, Limits};
+use ssehub::{Delivery, EndReason, Event, Framing, HubOptions, Limits};
 
-use super::common::{Ask, Client, PATIENCE, Server, Via, ask, quiet, wait_until};
+use super::common::{Ask, Client, PATIENCE, Server, Via, ask, pair, quiet, wait_until};
 
 fn keyed(key: &str) -> Ask {
     let mut kind = ask(&["a", "b"]);
@@ -152,6 +152,40 @@ fn a_keys_oldest_stream_goes_whoever_has_it() {
             .iter()
             .all(|report| report.tag != fifth)
     );
+}
+
+#[test]
+fn a_keys_limit_holds_while_its_streams_are_handed_over() {
+    let mut options = quiet();
+    options.limits.connections_per_key = Some(1);
+    let server = Server::new(options);
+    let kind = keyed("ann");
+    let open_many = || {
+        let mut server = Server::of(&server.hub);
+        let mut clients = Vec::new();
+        for _ in 0..300 {
+            let subscription = server.hub.subscribe(&kind.topics, kind.subscribe.clone());
+            let subscription = subscription.expect("valid");
+            let token = server
+                .selector
+                .add(&subscription, &kind.stream)
+                .expect("room");
+            let (end, client) = pair(Via::Unix);
+            // Another loop's stream may have taken its place already.
+            let is_over = matches!(server.selector.poll(token), Some(Delivery::End(_)));
+            if is_over || server.hand_off(&kind, token, &end).is_err() {
+                server.selector.remove(token, EndReason::Kick);
+            }
+            clients.push(client);
+        }
+        (server, clients)
+    };
+    std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(open_many));
+        let all = threads.map(|thread| thread.join().expect("no panics"));
+        server.wait_for(1);
+        drop(all);
+    });
 }
 
 #[test]
