@@ -14,8 +14,12 @@ const SLICE: usize = 256;
 const FEW: usize = 32;
 
 impl<S: Socket> Connections<S> {
-    /// Gives every connection what is new to it, then obeys the commands that came with it.
+    /// Obeys commands, then gives every connection what is new to it. In this order: whoever was sent away gets nothing
+    /// that was published after that.
     pub(super) fn broadcast(&mut self, scene: &Scene<'_, S>) {
+        for command in std::mem::take(&mut self.next.commands) {
+            self.obey(scene, command);
+        }
         let overflowed = std::mem::take(&mut self.next.overflowed);
         let round_bytes = self.next.mail.iter().map(|it| it.frame.len()).sum();
         self.waiting_bytes = round_bytes;
@@ -58,9 +62,6 @@ impl<S: Socket> Connections<S> {
                     self.enqueue(index);
                 }
             }
-        }
-        for command in std::mem::take(&mut self.next.commands) {
-            self.obey(scene, command);
         }
     }
 

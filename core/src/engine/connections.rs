@@ -83,7 +83,7 @@ pub(crate) struct Connections<S> {
 }
 
 pub(super) struct Slot<S> {
-    token: Token,
+    pub(super) token: Token,
     pub(super) connection: Box<Connection<S>>,
     // Where in the lists of readers it is, by source.
     places: Few<u32>,
@@ -291,7 +291,8 @@ impl<S: Socket> Connections<S> {
             places,
         });
         self.count += 1;
-        self.serve(scene, index);
+        // Not at once: it may be sent away by the next command, and many that come together have much to read.
+        self.enqueue(index);
         // Whatever the poller has told of before is not told again.
         self.readable(scene, token);
         let connection = self.get(token).filter(|it| it.how.held);

@@ -90,6 +90,15 @@ impl Directory {
         }
     }
 
+    /// Whether the connection has been told to end, and may not have heard of it yet.
+    pub(crate) fn is_ended(&self, token: Token) -> bool {
+        let place = self.places.get(place_of(token) as usize);
+        place
+            .filter(|place| place.life == token.life)
+            .and_then(|place| place.entry.as_ref())
+            .is_some_and(|entry| entry.ended)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }

@@ -145,7 +145,12 @@ impl Engine {
                 connection.stream.end(EndReason::Kick, None);
             }
         }
-        directory.show(token, connection.stream.ending.is_some());
+        // In a drain it still gets what came before, and may be sent away at once.
+        let ending = connection.stream.ending.as_ref();
+        directory.show(
+            token,
+            ending.is_some_and(|it| it.reason != EndReason::Drain),
+        );
         shard.door.send(Command::Add(token, connection));
     }
 
@@ -232,12 +237,10 @@ impl Owner for Engine {
     }
 }
 
-/// The hub is gone. The writers end by themselves; they may be who drops this.
-impl Drop for Engine {
+/// The hub is gone, or not all writers could start. They end by themselves; one may be who drops this.
+impl Drop for Shard {
     fn drop(&mut self) {
-        for shard in &self.shards {
-            shard.door.close();
-        }
+        self.door.close();
     }
 }
 

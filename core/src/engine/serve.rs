@@ -1,7 +1,7 @@
 //! What a shard does with one connection: the rest of what was begun, the log, what is due.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::batch::{Batch, MAX_BATCH};
 use super::connection::Progress;
@@ -92,6 +92,7 @@ impl<S: Socket> Connections<S> {
         let Some(Some(slot)) = self.slots.get_mut(index as usize) else {
             return Progress::Gone;
         };
+        let token = slot.token;
         let connection = &mut *slot.connection;
         let framing = connection.framing();
         let cursor = &mut connection.stream.cursor;
@@ -138,6 +139,13 @@ impl<S: Socket> Connections<S> {
         };
         frames.clear();
         self.frames = frames;
+        // After the look, and not before: what was published after it was sent away is not for it.
+        let directory = scene.directory.lock();
+        let directory = directory.unwrap_or_else(PoisonError::into_inner);
+        if directory.is_ended(token) {
+            return Progress::Done;
+        }
+        drop(directory);
         let (progress, reached) = connection.send_batch(&batch, now);
         let delivered = (reached.whole as u64, batch.size(reached.whole));
         connection.stream.count(delivered.0, delivered.1);

@@ -73,6 +73,22 @@ fn nothing_is_lost_between_the_server_and_the_engine() {
 }
 
 #[test]
+fn a_stream_that_comes_in_a_drain_gets_what_was_published_before_it() {
+    let mut server = Server::new(quiet());
+    let (token, end, mut client) = server.begin(&ask(&["a"]));
+    server.publish("a", "before");
+    server.hub.drain(PATIENCE, Duration::ZERO, None);
+    let tag = server
+        .hand_off(&ask(&["a"]), token, &end)
+        .expect("a good socket");
+    drop(end);
+    assert_eq!(client.rest(), ["before"]);
+    assert!(client.is_whole());
+    let report = server.report(tag);
+    assert_eq!((report.info.reason, report.clean), (EndReason::Drain, true));
+}
+
+#[test]
 fn a_held_connection_serves_another_response_when_the_stream_is_over() {
     let mut server = Server::new(quiet());
     let kind = Ask {

@@ -202,6 +202,21 @@ fn a_held_client_that_left_before_the_engine_came_is_noticed() {
 }
 
 #[test]
+fn who_was_sent_away_gets_nothing_that_was_published_after_that() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    let first = bench.publish(&["a"], "for all", None);
+    bench.settle([&client]);
+    bench.kick(&client, Some("bye"));
+    bench.publish(&["a"], "for those who may", None);
+    bench.settle([&client]);
+    assert_eq!(
+        client.seen().1,
+        [Seen::Event(first), Seen::Other("bye".into())]
+    );
+}
+
+#[test]
 fn a_drain_ends_who_can_take_it_and_cuts_the_rest_in_time() {
     let mut bench = bench();
     let good = come(&mut bench, &request(&["a"]));

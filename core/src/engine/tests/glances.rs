@@ -176,10 +176,10 @@ fn commands_are_obeyed_in_the_middle_of_a_broadcast() {
     bench.publish(&["all"], "everybody", None);
     bench.during.start();
     let last = &clients[CROWD - 1];
-    let (door, token) = (bench.door.clone(), last.token);
+    let (door, key) = (bench.door.clone(), last.key.clone());
     bench
         .during
-        .plan(100, move || super::kick(&door, token, Some("bye")));
+        .plan(100, move || super::kick(&door, &key, Some("bye")));
     bench.settle(&clients);
     let (body, seen, _) = last.seen();
     assert!(body.ended);
