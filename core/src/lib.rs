@@ -37,7 +37,7 @@ mod wire;
 #[cfg(feature = "client")]
 pub mod client;
 
-#[cfg(all(unix, any(feature = "hub", feature = "client")))]
+#[cfg(any(feature = "hub", feature = "client"))]
 mod thread;
 
 #[cfg(feature = "hub")]
