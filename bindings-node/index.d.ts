@@ -406,7 +406,10 @@ export class Hub implements AsyncDisposable {
   subscribe(...topics: [string | TopicPattern, ...(string | TopicPattern)[]]): Subscription
   subscribe(...args: [string | TopicPattern, ...(string | TopicPattern)[], SubscribeOptions]): Subscription
 
-  /** Ends streams at their next event boundary: after a logout, say. Returns how many. */
+  /**
+   * Ends streams at their next event boundary: after a logout, say. Those that are up to date still get what was
+   * published before; none of them gets anything that is published later. Returns how many.
+   */
   disconnect(which: DisconnectOptions): number
   /** Readers of a topic now, those of matching patterns included. */
   subscribers(topic: string): number
