@@ -104,7 +104,7 @@ test('an answer, word by word, to its end mark', async () => {
   const hub = new Hub()
   await serving(app(hub), async origin => {
     const words = ['one', 'zwei', '三']
-    const source = new EventSource(`${origin}/answer`, { json: { words }, stopOn: '[DONE]', requireFinish: true })
+    const source = new EventSource(`${origin}/answer`, { json: { words }, stopOn: '[DONE]' })
     assert.deepEqual((await collect(source)).map(event => event.data), words)
     assert.equal(source.finished, true)
   })
