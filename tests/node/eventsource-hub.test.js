@@ -140,11 +140,11 @@ test('1,000 streams: all get all, and closed they leave nothing', { skip: proces
 })
 
 test('1,000 streams, again and again: memory is used again', { skip: process.platform !== 'linux' }, async () => {
-  const app = (req, res) => {
+  const greet = (req, res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' })
     res.write('data: hello\n\n')
   }
-  await serving(app, async url => {
+  await serving(greet, async url => {
     // One arena: what lies free in another would only blur the picture.
     const env = { ...process.env, MALLOC_ARENA_MAX: '1' }
     const child = fork(program('thousand_streams.js'), [url], { execArgv: ['--expose-gc'], env })

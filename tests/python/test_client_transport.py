@@ -145,6 +145,12 @@ def no(peer: Peer) -> None:
     peer.send("HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
 
 
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 def test_a_proxy() -> None:
     with scripted(OK) as proxy:
         where = proxy.url.replace("//", "//me:secret@").removesuffix("/events")
@@ -183,9 +189,7 @@ def test_a_proxy_that_refuses(certificates: Certificates) -> None:
 def test_proxies_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], options: dict[str, object], proxied: bool
 ) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    no_proxies(monkeypatch)
     with scripted(OK) as script, scripted(stream("data: proxied\n\n")) as proxy:
         for name, value in env.items():
             monkeypatch.setenv(name, value.format(proxy=proxy.url))
@@ -195,9 +199,7 @@ def test_proxies_of_the_environment(
 def test_a_proxy_of_the_environment_for_https(
     monkeypatch: pytest.MonkeyPatch, certificates: Certificates
 ) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    no_proxies(monkeypatch)
     with (
         scripted(OK, tls=certificates.server()) as script,
         scripted(OK) as plain,
