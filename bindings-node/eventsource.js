@@ -254,20 +254,21 @@ export class EventSource extends EventTarget {
 
   // Calls a function of the caller's, in the middle of our own work. Where it throws or rejects, all is over.
   #call(name, argument) {
-    const failed = cause => {
-      // A promise may be late.
-      if (this.#readyState === CLOSED) return
-      this.#fail(new EventSourceError(`${name} has thrown: ${cause?.message ?? cause}`, 'callback', { cause }))
-    }
     try {
       const result = this.#functions[name](argument)
       if (typeof result?.then !== 'function') return result
-      result.then(undefined, failed)
+      result.then(undefined, cause => this.#callFailed(name, cause))
       if (name === 'stopOn') throw new TypeError('it is called for each event, and cannot be async')
     } catch (cause) {
-      failed(cause)
+      this.#callFailed(name, cause)
     }
     return undefined
+  }
+
+  #callFailed(name, cause) {
+    // A promise may be late.
+    if (this.#readyState === CLOSED) return
+    this.#fail(new EventSourceError(`${name} has thrown: ${cause?.message ?? cause}`, 'callback', { cause }))
   }
 
   #dispatch({ event, data, id }) {
