@@ -257,7 +257,8 @@ export class EventSource extends EventTarget {
     try {
       const result = this.#functions[name](argument)
       if (typeof result?.then !== 'function') return result
-      result.then(undefined, cause => this.#callFailed(name, cause))
+      // A promise may be late.
+      result.then(undefined, cause => this.#readyState === CLOSED ? undefined : this.#callFailed(name, cause))
       if (name === 'stopOn') throw new TypeError('it is called for each event, and cannot be async')
     } catch (cause) {
       this.#callFailed(name, cause)
@@ -266,8 +267,6 @@ export class EventSource extends EventTarget {
   }
 
   #callFailed(name, cause) {
-    // A promise may be late.
-    if (this.#readyState === CLOSED) return
     this.#fail(new EventSourceError(`${name} has thrown: ${cause?.message ?? cause}`, 'callback', { cause }))
   }
 
