@@ -80,7 +80,7 @@ pub use options::{
 };
 pub use topic::cursor::GapReason;
 pub use wire::encode::encode;
-pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
+pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parsed, Parser};
 
 #[cfg(feature = "hub")]
 pub use batch::Batch;
