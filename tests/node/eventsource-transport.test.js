@@ -184,6 +184,22 @@ test('compression: not asked for; asked for, event by event', async () => {
   })
 })
 
+test('a content-encoding that is none is passed over; one that cannot be undone is an error, but no refusal fails for it', async () => {
+  const encoded = (status, encoding, more = '') =>
+    whole(status, status === 200 ? 'data: plain\n\n' : 'busy', `Content-Type: text/event-stream\r\nContent-Encoding: ${encoding}\r\n${more}`)
+  for (const encoding of ['none', 'utf-8']) {
+    await scripted([encoded(200, encoding)], async ({ url }) => {
+      assert.deepEqual(await data(url), ['plain'])
+    })
+  }
+  await scripted([encoded(200, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'decode' })
+  })
+  await scripted([encoded(403, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'status', status: 403 })
+  })
+})
+
 test('a body that is not HTTP at all', async () => {
   await scripted(['what?\r\n\r\n'], async ({ url }) => {
     await assert.rejects(data(url), { kind: 'protocol' })

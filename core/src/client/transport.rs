@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::connect::{Connected, Connector};
-use super::decode::Decoder;
+use super::decode::{Coding, Decoder};
 use super::error::{ClientError, ClientErrorKind, chain};
 use super::options::ClientOptions;
 use super::policy::Head;
@@ -49,7 +49,9 @@ pub(crate) struct Exchange {
 /// A body, and the connection that it comes over: dropped, it is closed.
 pub(crate) struct Body {
     incoming: Incoming,
-    decoder: Decoder,
+    coding: Coding,
+    // Made when a stream is read: nobody needs to undo what a redirect or a refusal is encoded with.
+    decoder: Option<Decoder>,
     idle_timeout: Option<Duration>,
     _connection: Connection,
 }
@@ -97,8 +99,9 @@ impl Transport {
             headers: parts.headers,
         };
         let body = Body {
-            decoder: Decoder::new(&head.headers)?,
             incoming,
+            coding: Coding::of(&head.headers),
+            decoder: None,
             idle_timeout: self.idle_timeout,
             _connection: connection,
         };
@@ -109,8 +112,11 @@ impl Transport {
 impl Body {
     /// The next piece, decompressed. `None` at an orderly end.
     pub(crate) async fn next(&mut self) -> Attempt<Option<Bytes>> {
+        if self.decoder.is_none() {
+            self.decoder = Some(self.coding.decoder()?);
+        }
         loop {
-            if let Decoder::Compressed(decoder) = &mut self.decoder
+            if let Some(Decoder::Compressed(decoder)) = &mut self.decoder
                 && let Some(piece) = decoder.step()?
             {
                 let piece = Bytes::copy_from_slice(piece);
@@ -122,10 +128,27 @@ impl Body {
                 return Ok(None);
             };
             match &mut self.decoder {
-                Decoder::Identity => return Ok(Some(bytes)),
-                Decoder::Compressed(decoder) => decoder.push(bytes),
+                Some(Decoder::Compressed(decoder)) => decoder.push(bytes),
+                _ => return Ok(Some(bytes)),
             }
         }
+    }
+
+    /// As much as is wanted, decompressed where that can be done. It may break off, or not come in time: what a refusal
+    /// says is a courtesy.
+    pub(crate) async fn beginning(&mut self, limit: usize, within: Duration) -> Vec<u8> {
+        let mut raw = Vec::new();
+        let reading = async {
+            while raw.len() < limit
+                && let Ok(Some(piece)) = self.receive().await
+            {
+                raw.extend_from_slice(&piece);
+            }
+        };
+        // Out of time: what came is what there is.
+        let _ = timeout(within, reading).await;
+        raw.truncate(limit);
+        self.coding.expand(raw, limit)
     }
 
     async fn receive(&mut self) -> Attempt<Option<Bytes>> {
@@ -146,7 +169,7 @@ impl Body {
                     return Err(broken(&error, ClientErrorKind::Interrupted));
                 }
                 None => {
-                    if let Decoder::Compressed(decoder) = &self.decoder
+                    if let Some(Decoder::Compressed(decoder)) = &self.decoder
                         && !decoder.is_whole()
                     {
                         return Err(ClientError::new(
