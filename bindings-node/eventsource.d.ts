@@ -45,9 +45,16 @@ export interface ReconnectOptions {
   maxDelay?: number | undefined
   /** A connection that lasted so long was a good one: delays start small again; 5 by default. */
   resetAfter?: number | undefined
-  /** The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. */
+  /**
+   * The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. Delays that no server
+   * has asked for may be shorter.
+   */
   minServerDelay?: number | undefined
-  /** The longest; 300 by default. */
+  /**
+   * The longest that the server can ask for; 300 by default. A random part comes on top, so that not all that were told
+   * the same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay` and
+   * `maxDelay` allow if that is more.
+   */
   maxServerDelay?: number | undefined
   /** How many tries in a row without a good connection among them; no limit by default. */
   maxRetries?: number | undefined
