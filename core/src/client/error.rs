@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::notice::headers_size;
 use super::options::Headers;
 
 /// How much of a refusal's body is kept.
@@ -112,6 +113,14 @@ impl ClientError {
     pub(crate) fn explain(mut self, more: &str) -> Self {
         self.message = format!("{}; {more}", self.message).into();
         self
+    }
+
+    /// The bytes that it refers to, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let refusal = self.refusal.as_ref().map_or(0, |refusal| {
+            size_of::<Refusal>() + headers_size(&refusal.headers) + refusal.body.capacity()
+        });
+        self.message.len() + self.url.as_ref().map_or(0, |url| url.len()) + refusal
     }
 
     /// What kind of error this is.

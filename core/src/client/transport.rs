@@ -148,7 +148,10 @@ impl Body {
         // Out of time: what came is what there is.
         let _ = timeout(within, reading).await;
         raw.truncate(limit);
-        self.coding.expand(raw, limit)
+        let mut text = self.coding.expand(raw, limit);
+        // It may wait long to be taken.
+        text.shrink_to_fit();
+        text
     }
 
     async fn receive(&mut self) -> Attempt<Option<Bytes>> {

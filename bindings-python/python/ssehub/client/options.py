@@ -26,9 +26,9 @@ Cert: TypeAlias = (
 class Reconnect:
     """Whether, when and how often to reconnect. Times are in seconds.
 
-    Each delay is drawn from almost 0 (0.1 s) to a limit that doubles with each try in a row ("full jitter"), so that clients that lost
-    the same server do not all come back at once. Where the server names a time, by `retry:` or Retry-After, that is the
-    least delay.
+    Each delay is drawn from 0.1 s (or a tenth of the limit) to a limit that doubles with each try in a row ("full
+    jitter"), so that clients that lost the same server do not all come back at once. Where the server names a time, by
+    `retry:` or Retry-After, that is the least delay.
 
     Attributes:
         when: After what. "always": errors and orderly ends. "error": errors only. "never". "get": always for GET, never
