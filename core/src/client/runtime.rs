@@ -8,9 +8,12 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+use super::lookup::Lookups;
+
 const NAME: &str = "ssehub-client";
-/// Threads that look names up, which only the system's blocking function can do.
-const MAX_LOOKUPS: usize = 8;
+/// Threads that look names up, which only the system's blocking function can do. There are as many as there are names
+/// that take their time, and they cost next to nothing, so that those whose servers are gone do not hold up the others.
+const MAX_LOOKUPS: usize = 128;
 const LOOKUP_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// What the sources of one process share. A fork copies it, but not its thread, and may catch its locks locked: the
@@ -21,6 +24,7 @@ pub(crate) struct Process {
     forked: OnceLock<Box<Process>>,
     started: Instant,
     thread: Mutex<Thread>,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) tls_roots: OnceLock<Arc<RootCertStore>>,
     pub(crate) tls_config: OnceLock<Arc<ClientConfig>>,
 }
@@ -53,6 +57,7 @@ impl Process {
             forked: OnceLock::new(),
             started: Instant::now(),
             thread: Mutex::default(),
+            lookups: Lookups::of_system(),
             tls_roots: OnceLock::new(),
             tls_config: OnceLock::new(),
         }

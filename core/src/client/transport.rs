@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::connect::{Connected, Connector};
+use super::connect::{Connected, Connector, Progress};
 use super::decode::{Coding, Decoder};
 use super::error::{ClientError, ClientErrorKind, chain};
 use super::options::ClientOptions;
@@ -24,6 +24,7 @@ use super::request::Hop;
 use super::runtime::process;
 use super::socket::Io;
 use super::tls::is_tls;
+use super::watchdog::Activity;
 use crate::error::Result;
 
 /// What is read at once, and the limit of a head.
@@ -35,7 +36,7 @@ type Attempt<T> = std::result::Result<T, ClientError>;
 
 /// Makes requests as one source's options say.
 pub(crate) struct Transport {
-    connector: Connector,
+    pub(crate) connector: Connector,
     connect_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Body {
     coding: Coding,
     // Made when a stream is read: nobody needs to undo what a redirect or a refusal is encoded with.
     decoder: Option<Decoder>,
-    idle_timeout: Option<Duration>,
+    watchdog: Watchdog,
     _connection: Connection,
 }
 
@@ -70,21 +71,16 @@ impl Transport {
     /// Makes a request over a connection of its own, and waits for the head of the answer.
     pub(crate) async fn send(&self, hop: &Hop) -> Attempt<Exchange> {
         let started = process().now();
-        let connected = within(
-            self.connect_timeout,
-            self.connector.connect(hop),
-            "no connection",
-        )
-        .await?;
+        let connected = self.connect(hop).await?;
         let stands = process().now();
         let remote = connected.remote;
+        let watchdog = Watchdog {
+            activity: connected.activity.clone(),
+            limit: self.idle_timeout,
+        };
         let connection = Connection::default();
-        let response = within(
-            self.idle_timeout,
-            exchange(connected, hop, &connection.0),
-            "no answer",
-        )
-        .await?;
+        let exchanged = exchange(connected, hop, &connection.0);
+        let response = watchdog.watch(exchanged, "no answer").await??;
         let (parts, incoming) = response.into_parts();
         let head = Head {
             status: parts.status.as_u16(),
@@ -102,10 +98,21 @@ impl Transport {
             incoming,
             coding: Coding::of(&head.headers),
             decoder: None,
-            idle_timeout: self.idle_timeout,
+            watchdog,
             _connection: connection,
         };
         Ok(Exchange { head, body })
+    }
+
+    async fn connect(&self, hop: &Hop) -> Attempt<Connected> {
+        let progress = Progress::default();
+        let connected = self.connector.connect(hop, &progress);
+        let Some(limit) = self.connect_timeout else {
+            return connected.await;
+        };
+        timeout(limit, connected).await.unwrap_or_else(|_| {
+            Err(out_of_time("no connection", limit).explain(&progress.waits_for()))
+        })
     }
 }
 
@@ -156,13 +163,8 @@ impl Body {
 
     async fn receive(&mut self) -> Attempt<Option<Bytes>> {
         loop {
-            let frame = within(
-                self.idle_timeout,
-                async { Ok(self.incoming.frame().await) },
-                "nothing came",
-            )
-            .await?;
-            match frame {
+            let frame = self.watchdog.watch(self.incoming.frame(), "nothing came");
+            match frame.await? {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -187,18 +189,25 @@ impl Body {
     }
 }
 
-async fn within<T>(
+/// Bites where a connection is silent for too long.
+struct Watchdog {
+    activity: Arc<Activity>,
     limit: Option<Duration>,
-    work: impl Future<Output = Attempt<T>>,
-    what: &str,
-) -> Attempt<T> {
-    let Some(limit) = limit else {
-        return work.await;
-    };
-    timeout(limit, work).await.unwrap_or_else(|_| {
-        let message = format!("{what} within {} ms", limit.as_millis());
-        Err(ClientError::new(ClientErrorKind::Timeout, message))
-    })
+}
+
+impl Watchdog {
+    async fn watch<T>(&self, work: impl Future<Output = T>, what: &str) -> Attempt<T> {
+        let Some(limit) = self.limit else {
+            return Ok(work.await);
+        };
+        let done = self.activity.unless_silent(limit, work).await;
+        done.ok_or_else(|| out_of_time(what, limit))
+    }
+}
+
+fn out_of_time(what: &str, limit: Duration) -> ClientError {
+    let message = format!("{what} within {} ms", limit.as_millis());
+    ClientError::new(ClientErrorKind::Timeout, message)
 }
 
 async fn exchange(connected: Connected, hop: &Hop, tasks: &Tasks) -> Attempt<Response<Incoming>> {

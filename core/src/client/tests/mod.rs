@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod backoff;
+mod connect;
 mod decode;
 mod policy;
 mod queue;
@@ -10,6 +11,8 @@ mod request;
 mod session;
 mod session_asks;
 mod simulated_day;
+mod tls;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -106,7 +106,7 @@ fn a_day_of_outages() {
             .iter()
             .flat_map(|day| day.delays[nth].clone())
             .collect();
-        let half = (limit + 100) / 2;
+        let half = u64::midpoint(limit, 100);
         let mean = delays.iter().sum::<u64>() / delays.len() as u64;
         assert!(
             (half * 92 / 100..=half * 108 / 100).contains(&mean),
