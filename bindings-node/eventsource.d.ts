@@ -116,7 +116,7 @@ export interface EventSourceInit {
   signal?: AbortSignal | undefined
   /** The most bytes of one event; 16 MiB by default. */
   maxEventSize?: number | undefined
-  /** The longest silence: after the request, and between any two bytes. No limit by default. */
+  /** The longest time without a single byte in either direction. No limit by default. */
   timeout?: number | null | undefined
   /** For the connection to stand; 10 by default. `null`: as long as the system takes. */
   connectTimeout?: number | null | undefined

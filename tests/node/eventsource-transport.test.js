@@ -129,9 +129,22 @@ test('a proxy: a tunnel for https, and its refusal', async () => {
     })
     await scripted([whole(407)], async server => {
       const refused = data(url, { ca: pem.ca, proxy: `http://127.0.0.1:${server.port}` })
-      await assert.rejects(refused, { kind: 'proxy' })
+      await assert.rejects(refused, { kind: 'proxy', status: 407, isRetryable: false })
+      // With all defaults, too: what a login is missing from is not asked again.
+      await assert.rejects(collect(new EventSource(url, { proxy: `http://127.0.0.1:${server.port}` })), { kind: 'proxy', status: 407 })
+      assert.equal(server.exchanges.length, 2)
     })
   })
+  assert.throws(() => new EventSource('http://a.test/', { headers: { 'Proxy-Authorization': 'Basic dTpw' } }), /user:password@host:port/)
+})
+
+test('what a connection waited for in vain is said', async () => {
+  const silent = net.createServer(() => {})
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const url = `https://127.0.0.1:${silent.address().port}/`
+  await assert.rejects(data(url, { connectTimeout: 0.1 }), { kind: 'timeout', message: /waited for 127\.0\.0\.1 to agree on TLS/ })
+  await new Promise(resolve => { silent.close(resolve) })
 })
 
 test('a Unix socket', async () => {

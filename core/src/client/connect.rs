@@ -198,10 +198,11 @@ impl Connector {
         let found = self.lookups.find(host, port).await;
         let addresses = found.map_err(|error| refused(&error, &place))?;
         progress.wait_for(format!("{place} to take the connection"));
+        let several = addresses.len() > 1;
         let mut connector = HttpConnector::new_with_resolver(Known(addresses));
         connector.set_nodelay(true);
         connector.set_keepalive(Some(KEEPALIVE));
-        connector.set_connect_timeout(self.limit);
+        connector.set_connect_timeout(self.limit.filter(|_| several));
         match connector.call(uri).await {
             Ok(stream) => Ok(Socket::Tcp(stream.into_inner())),
             Err(error) => Err(refused(&error, &place)),

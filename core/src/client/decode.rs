@@ -16,8 +16,8 @@ const STEP: usize = 16 * 1024;
 /// A window of 8 MiB is what HTTP allows (RFC 9659); without the limit a few bytes may ask for 128.
 const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
-/// Codings that exist (IANA's list) and that nobody here can undo. Whatever else a server writes there (`none`, `utf-8`)
-/// is no coding, and browsers pass over it, too.
+/// Codings that exist (IANA's list) and that nobody here can undo. Whatever else a server writes there (`none`,
+/// `utf-8`) is no coding, and browsers pass over it, too.
 const BEYOND_US: [&str; 8] = [
     "aes128gcm",
     "compress",

@@ -23,7 +23,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn final_(why: impl Into<Cow<'static, str>>) -> Self {
+    fn for_good(why: impl Into<Cow<'static, str>>) -> Self {
         Self {
             why: why.into(),
             retryable: false,
@@ -60,10 +60,10 @@ pub(crate) async fn connect(
         ([VERSION, NO_LOGIN], _) => {}
         ([VERSION, PASSWORD], Some((user, password))) => log_in(io, user, password).await?,
         ([VERSION, _], Some(_)) => {
-            return Err(Refused::final_("it takes no user and password"));
+            return Err(Refused::for_good("it takes no user and password"));
         }
         ([VERSION, _], None) => {
-            return Err(Refused::final_(
+            return Err(Refused::for_good(
                 "it wants a login: put user and password into its URL",
             ));
         }
@@ -111,26 +111,26 @@ async fn log_in(io: &mut Io, user: &str, password: &str) -> Result<(), Refused> 
     send(io, &login).await?;
     match read(io).await? {
         [_, 0] => Ok(()),
-        [_, _] => Err(Refused::final_("it does not accept user and password")),
+        [_, _] => Err(Refused::for_good("it does not accept user and password")),
     }
 }
 
 fn refusal(reply: u8) -> Result<(), Refused> {
     Err(match reply {
         0 => return Ok(()),
-        2 => Refused::final_("its rules do not allow this connection"),
+        2 => Refused::for_good("its rules do not allow this connection"),
         3 => Refused::for_now("it does not reach the network"),
         4 => Refused::for_now("it does not reach the host"),
         5 => Refused::for_now("the host refused its connection"),
         6 => Refused::for_now("its connection timed out"),
-        7 | 8 => Refused::final_("it cannot make such connections"),
+        7 | 8 => Refused::for_good("it cannot make such connections"),
         _ => Refused::for_now(format!("it failed with code {reply}")),
     })
 }
 
 fn push_text(bytes: &mut Vec<u8>, text: &str, what: &str) -> Result<(), Refused> {
     let length = u8::try_from(text.len())
-        .map_err(|_| Refused::final_(format!("{what} is longer than 255 bytes")))?;
+        .map_err(|_| Refused::for_good(format!("{what} is longer than 255 bytes")))?;
     bytes.push(length);
     bytes.extend(text.as_bytes());
     Ok(())

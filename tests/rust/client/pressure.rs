@@ -120,10 +120,10 @@ fn ids_without_events_are_no_memory() {
         conn.request()?;
         conn.send(format!("{HEAD}data: first\n\n"))?;
         for thousand in 0..total / 1000 {
-            let ids: String = (1..=1000)
+            let ids: Vec<String> = (1..=1000)
                 .map(|n| format!("id: {}\n\n", thousand * 1000 + n))
                 .collect();
-            conn.send(ids)?;
+            conn.send(ids.concat())?;
             counter.fetch_add(1000, Ordering::SeqCst);
         }
         conn.send("data: last\n\n")?;

@@ -25,9 +25,13 @@ fn head(client: &mut TcpStream) -> io::Result<String> {
 
 /// `CONNECT host:port`, to this address whatever the host.
 fn tunnel(to: SocketAddr) -> Relay {
+    tunnel_saying("HTTP/1.1 200 Connected\r\n\r\n", to)
+}
+
+fn tunnel_saying(answer: &'static str, to: SocketAddr) -> Relay {
     Relay::new(move |client, said| {
         said.push(head(client)?);
-        client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+        client.write_all(answer.as_bytes())?;
         TcpStream::connect(to)
     })
 }
@@ -121,6 +125,33 @@ fn https_goes_through_a_tunnel() {
     // The proxy's password is not the server's.
     assert_eq!(server.seen()[0].header("proxy-authorization"), None);
     assert_eq!(server.seen()[0].target, "/x");
+}
+
+#[test]
+fn proxies_agree_in_many_words() {
+    let authority = Authority::new();
+    let server = authority.server(&["stream.test"], |conn| {
+        conn.request()?;
+        conn.send(format!("{HEAD}data: secure\n\n"))?;
+        conn.until_closed();
+        Ok(())
+    });
+    for answer in [
+        "HTTP/1.0 200 Connection established\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nVia: 1.1 a, 1.1 b\r\n\r\n",
+    ] {
+        let relay = tunnel_saying(answer, server.address());
+        let client = Client::open(
+            &ClientRequest::get("https://stream.test/x"),
+            ClientOptions {
+                tls: authority.trusted(),
+                ..through(&format!("http://{}", relay.address))
+            },
+        );
+        assert_eq!(client.data(), "secure", "{answer}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod request;
 mod session;
 mod session_asks;
 mod simulated_day;
+mod socks;
 mod tls;
 mod watchdog;
 
