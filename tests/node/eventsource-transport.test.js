@@ -139,7 +139,7 @@ test('a proxy: a tunnel for https, and its refusal', async () => {
 })
 
 test('what a connection waited for in vain is said', async () => {
-  const silent = net.createServer(() => {})
+  const silent = net.createServer(socket => socket.on('error', () => {}).resume())
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const url = `https://127.0.0.1:${silent.address().port}/`
