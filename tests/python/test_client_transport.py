@@ -154,7 +154,7 @@ def test_http_versions(http2: str, asked: bool | None) -> None:
 # Time.
 
 
-def test_what_was_waited_for(certificates: Certificates) -> None:
+def test_what_was_waited_for() -> None:
     with scripted(OK) as script, socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(StreamTimeoutError, match=r"waited for 127\.0\.0\.1 to agree on TLS"):
