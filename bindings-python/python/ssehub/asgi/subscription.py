@@ -79,7 +79,7 @@ class SubscriptionStream(Stream):
                 if type(delivery) is bytes:
                     await send({"type": "http.response.body", "body": delivery, "more_body": True})
                 elif isinstance(delivery, Gap):
-                    # In one piece: whoever has the gap's id resumes behind it.
+                    # The snapshot bears the position, and the gap none.
                     await self._body(delivery.frame + await self._snapshot())
                 elif isinstance(delivery, End):
                     self.reason = delivery.reason

@@ -138,7 +138,7 @@ class SubscriptionBody:
                         yield delivery.last
                     return
                 if isinstance(delivery, Gap):
-                    # In one piece: whoever has the gap's id resumes behind it.
+                    # The snapshot bears the position, and the gap none.
                     delivery = delivery.frame + self._snapshot()
                 yield delivery
                 delivery = self._hand_over(delivery)
