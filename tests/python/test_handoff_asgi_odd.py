@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asgi_call import Call, app_for, closed
-from ssehub import Hub
+from ssehub import Event, Hub
 from ssehub.handoff import asgi as handoff
 from ssehub.handoff.transports import find_holder, has_read_request
 from support import eventually
@@ -184,6 +184,29 @@ async def test_nothing_odd(server: Server) -> None:
     hub.publish("t", "x")
     received(server, b"data: x\n\n")
     await call.leave()
+
+
+@pytest.mark.parametrize("how", ["detach", "hold", "require"])
+async def test_a_stream_that_ends_before_it_is_moved(server: Server, how: str) -> None:
+    """There is nothing left to move, which is nobody's fault."""
+    hub = Hub()
+
+    async def late(message: Message) -> None:
+        await server.send(message)
+        if message.get("more_body"):
+            hub.disconnect(key="k", event=Event("bye"))
+            # The loop has been told, and keeps it for the stream.
+            (host,) = hub._hosts
+            (token,) = host._cutters
+            host.put_back(token, host.take(token))
+
+    call = Call(app_for(hub, key="k", handoff=how), send=late)
+    call.scope["extensions"] = {handoff.EXTENSION: server}
+    await call.end()
+    assert call.terminated
+    assert call.data() == ["bye"]
+    assert hub.stats().handoffs_refused == {}
+    assert closed(hub, kick=1)
 
 
 ODDITIES: list[tuple[str, Any]] = [

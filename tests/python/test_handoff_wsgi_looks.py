@@ -8,12 +8,13 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from ssehub.handoff.wsgi import cut_off, has_left
+from ssehub.handoff.wsgi import cut_off, has_left, take_error
 from support import SOON
 
 GONE = ["EBADF", "ENOTSOCK", "ENOTCONN", "EPIPE", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT"]
@@ -83,6 +84,23 @@ def test_a_client_is_cut_off(system: str, connection: tuple[socket.socket, Any])
     server, client = connection
     cut_off(server)
     assert client.recv(10) == b""
+
+
+@pytest.mark.parametrize("take", [take_error, cut_off])
+def test_how_a_connection_has_ended_is_no_news_to_the_server(
+    take: Callable[[Any], None], connection: tuple[socket.socket, Any]
+) -> None:
+    """A server takes EPIPE for a client that has left. What the system says at first, it may log: a timeout, say."""
+    server, client = connection
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    poller = select.poll()
+    poller.register(server, 0)
+    assert poller.poll(SOON * 1000)
+    with suppress(OSError):
+        take(server)
+    with pytest.raises(BrokenPipeError):
+        server.send(b"x")
 
 
 class Client:

@@ -19,7 +19,15 @@ from ssehub.handoff.gunicorn import is_stopping
 from ssehub.handoff.refusals import Refused
 from ssehub.handoff.reports import Handed, Reporter
 
-__all__ = ["Handover", "client_of", "cut_off", "has_left", "has_no_socket", "is_stopping"]
+__all__ = [
+    "Handover",
+    "client_of",
+    "cut_off",
+    "has_left",
+    "has_no_socket",
+    "is_stopping",
+    "take_error",
+]
 
 _SERVERS: dict[tuple[str, str], Callable[[Locals, dict[str, Any]], Exchange]] = {
     **dict.fromkeys(gunicorn.FUNCTIONS, gunicorn.Gunicorn),
@@ -139,7 +147,23 @@ def cut_off(client: Any | None) -> None:
     """Ends a client's connection under the server's hands."""
     with _duplicate(client) as sock:
         if sock is not None:
+            _take_error(sock)
             sock.shutdown(socket.SHUT_RDWR)
+
+
+def take_error(client: Any | None) -> None:
+    """What the engine's patience with a client has come to is no news to the server, which would log it.
+
+    It fails to send the end of the response all the same, as it does to each client that has left.
+    """
+    with contextlib.suppress(OSError, ValueError), _duplicate(client) as sock:
+        if sock is not None:
+            _take_error(sock)
+
+
+def _take_error(sock: _socket.socket) -> None:
+    """The error that a connection has ended with is told once, to whoever comes first."""
+    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def has_left(client: Any | None) -> bool:

@@ -19,6 +19,7 @@ from ssehub.handoff.wsgi import (
     has_left,
     has_no_socket,
     is_stopping,
+    take_error,
 )
 from ssehub.http import Options, announces, snapshot_bytes, start
 from ssehub.options import milliseconds
@@ -227,7 +228,9 @@ class SubscriptionBody:
             if over is not None:
                 reporter.end(handed, self._reason)
             raise
-        if over is not None and not handed.clean:
+        if over is not None and handed.clean:
+            take_error(self._client)
+        elif over is not None:
             self.cut()
 
     def _tell_opened(self, mode: str, at: str | None = None) -> None:
