@@ -237,8 +237,8 @@ export class HubStream {
     else this.#end(reason, null, false)
   }
 
-  // The position is known before the snapshot is made, so nothing between the two is lost. `before` is a gap event:
-  // it goes out together with the snapshot, since whoever has got it resumes behind the gap.
+  // The position is known before the snapshot is made, so nothing between the two is lost. `before` is a gap event: it
+  // bears no position, so that whoever is cut before the snapshot has come gets another one.
   async #takeSnapshot(before) {
     this.#paused = true
     try {

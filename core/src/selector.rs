@@ -72,13 +72,14 @@ impl Selector {
                 self.inner.listener,
                 now,
             );
-            let stream = Stream::new(
+            let mut stream = Stream::new(
                 hub,
                 cursor,
                 subscription.terms().names.clone(),
                 options,
                 now,
             );
+            stream.has_snapshots = subscription.has_snapshots();
             streams.sweep_at(stream.next_due(now));
             (streams.insert(stream), streams.is_sooner())
         };

@@ -46,6 +46,8 @@ pub(crate) struct Stream {
     /// The host has taken everything and waits for more.
     pub(crate) waiting: bool,
     pub(crate) needs_snapshot: bool,
+    /// Snapshots follow gap events, and bear the position instead of them.
+    pub(crate) has_snapshots: bool,
     pub(crate) connection: bool,
     opened_at: u64,
     pub(crate) last_sent: u64,
@@ -84,6 +86,7 @@ impl Stream {
             ended: false,
             waiting: false,
             needs_snapshot: cursor.is_fresh(),
+            has_snapshots: false,
             connection: options.connection,
             opened_at: now,
             last_sent: now,

@@ -226,7 +226,12 @@ impl Streams {
             Read::Gap(gap) => {
                 hub.counters.gap(gap.reason);
                 stream.needs_snapshot = true;
-                Some(Delivery::Gap(gap_event(hub, &gap).into()))
+                let event = if stream.has_snapshots {
+                    gap_before_snapshot(hub, &gap)
+                } else {
+                    gap_event(hub, &gap)
+                };
+                Some(Delivery::Gap(event.into()))
             }
             Read::Slow => Some(Delivery::End(End {
                 reason: EndReason::Slow,
@@ -332,6 +337,16 @@ fn frames(hub: &Shared, stream: &mut Stream, batch: Arc<Batch>) -> Delivery {
 
 /// The event that tells a reader of a gap.
 pub(crate) fn gap_event(hub: &Shared, gap: &Gap) -> Vec<u8> {
+    encode_gap(hub, gap, Some(&hub.id(gap.to).to_string()))
+}
+
+/// The same where a snapshot follows, which bears the position: whoever is cut between the two must not resume behind
+/// the gap.
+fn gap_before_snapshot(hub: &Shared, gap: &Gap) -> Vec<u8> {
+    encode_gap(hub, gap, None)
+}
+
+fn encode_gap(hub: &Shared, gap: &Gap, id: Option<&str>) -> Vec<u8> {
     let last_event_id = match &gap.last_event_id {
         Some(id) => id.to_string(),
         None => hub.id(gap.from).to_string(),
@@ -343,7 +358,7 @@ pub(crate) fn gap_event(hub: &Shared, gap: &Gap) -> Vec<u8> {
     encode_checked(&Fields {
         data: Some(&data.to_string()),
         event: Some("ssehub:gap"),
-        id: Some(&hub.id(gap.to).to_string()),
+        id,
         ..Fields::default()
     })
 }

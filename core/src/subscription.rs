@@ -12,15 +12,25 @@ use crate::topic::cursor::Terms;
 pub struct Subscription {
     shared: Arc<Shared>,
     terms: Terms,
+    // A gap event is followed by a snapshot.
+    has_snapshots: bool,
 }
 
 impl Subscription {
     pub(crate) fn new(shared: Arc<Shared>, terms: Terms) -> Self {
-        Self { shared, terms }
+        Self {
+            shared,
+            terms,
+            has_snapshots: false,
+        }
     }
 
     pub(crate) fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.has_snapshots
     }
 
     /// What its hub shares with it.
@@ -42,10 +52,13 @@ impl Subscription {
         self
     }
 
-    /// The same subscription, going on live after a gap: for streams whose snapshot stands in for the replay.
+    /// The same subscription, going on live after a gap: for streams whose snapshot stands in for the replay. It is for
+    /// the snapshot to bear the position then, and the gap event bears none: whoever is cut between the two is told again,
+    /// and gets another snapshot.
     #[must_use]
     pub fn live_after_gap(mut self) -> Self {
         self.terms.on_gap = OnGap::Live;
+        self.has_snapshots = true;
         self
     }
 }

@@ -1,7 +1,7 @@
 """Chaos: real servers that end in the middle, clients that leave in every way, and an oracle that watches each of them.
 
 CHAOS_SECONDS=60 make chaos              # ten minutes by default
-CHAOS_SERVERS=uvicorn,express make chaos # all three by default
+CHAOS_SERVERS=uvicorn,express make chaos # all by default
 CHAOS_SEED=7 make chaos                  # the clients' dice; the system has its own
 """
 

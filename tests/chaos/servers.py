@@ -44,8 +44,11 @@ KINDS = [
     Kind("uvicorn", [*_UVICORN, "--no-access-log", "--backlog", "4096"], _MIXED),
     # One thread: a stream that is not the engine's would be its only one.
     Kind("gunicorn", [*_GUNICORN, "-k", "sync", "-w", "1", "--backlog", "4096"], ("detach",), True),
-    # Memory is what is in use: it collects its garbage before it is looked at.
+    # Threads for all who may have one.
+    Kind("gthread", [*_GUNICORN, "-k", "gthread", "--threads", "400"], _MIXED, True),
+    # Memory is what is in use: they collect their garbage before they are looked at.
     Kind("express", ["node", "--expose-gc", f"{APPS}/express_app.js"], _MIXED),
+    Kind("fastify", ["node", "--expose-gc", f"{APPS}/fastify_app.js"], _MIXED),
 ]
 
 

@@ -95,6 +95,20 @@ test('a worker thread that is terminated takes nothing along', async () => {
   hub.close()
 })
 
+test('a worker thread that is terminated ends what it holds', async () => {
+  const hub = Hub.get('server threads')
+  const worker = new Worker(program('thread.js'), { workerData: { handoff: 'hold' } })
+  const { port } = await inbox(worker)('port')
+  const stream = await open(`http://127.0.0.1:${port}/`)
+  await eventually(() => hub.stats().held === 1)
+  await worker.terminate()
+  await stream.end()
+  assert.equal(stream.complete, false)
+  await eventually(() => hub.stats().connections === 0)
+  assert.equal(hub.stats().held, 0)
+  hub.close()
+})
+
 test('without descriptors a stream stays in-loop', async () => {
   const child = spawn('/bin/sh', ['-c', `ulimit -n 64; exec "${process.execPath}" "${program('exhausted.js')}"`])
   try {

@@ -1,4 +1,4 @@
-"""The two servers that clients and proxies fail in front of: one event loop, one thread. What they say of their streams."""
+"""The servers that clients and proxies fail in front of: event loops, threads, greenlets. What they say of their streams."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from handoff_servers import modes, seen
 from http_stream import Address, Wire, stats
 from processes import Child, wait_for
 
+# As many threads as there are held streams, and more.
+_GUNICORNS = {
+    server.name: server.with_options("--threads", "16")
+    if server is wsgi_servers.GTHREAD
+    else server
+    for server in wsgi_servers.GUNICORNS
+}
+_EXPRESS = handoff_servers.Server("express", ("node", "tests/node/programs/host.js", "{port}"))
 NO_ENV: Mapping[str, str] = {}
 
 
@@ -37,7 +45,11 @@ class Host:
         if self.name == "uvicorn":
             server = handoff_servers.UVICORN.with_options("--backlog", "4096")
             return handoff_servers.serving(server, env=env)
-        return wsgi_servers.serving(wsgi_servers.SYNC.with_options("--backlog", "4096"), env=env)
+        if self.name == "express":
+            return handoff_servers.serving(_EXPRESS, env=env)
+        return wsgi_servers.serving(
+            _GUNICORNS[self.name].with_options("--backlog", "4096"), env=env
+        )
 
     def path(self, query: str = "") -> str:
         return f"/events?handoff={self.handoff}&{query}"
@@ -74,8 +86,16 @@ class Host:
 
 UVICORN = Host("uvicorn")
 HELD = Host("uvicorn", "hold")
-GUNICORN = Host("gunicorn")
+GUNICORN = Host("gunicorn-sync")
 HOSTS = [UVICORN, HELD, GUNICORN]
+# Those in front of which clients do not have to fail anew: what they do differently is seen by proxies.
+MORE_HOSTS = [
+    Host("gunicorn-gthread"),
+    Host("gunicorn-gthread", "hold"),
+    Host("gunicorn-gevent"),
+    Host("express"),
+    Host("express", "hold"),
+]
 
 
 def descriptors(pid: int) -> int:

@@ -48,6 +48,28 @@ def test_detached(server: Server) -> None:
         no_complaints(child)
 
 
+@pytest.mark.parametrize("server", [GTHREAD, RUNSERVER], ids=str)
+def test_held(server: Server) -> None:
+    """Django is done with the request when the stream is over, and not before."""
+    path = "/events?handoff=hold&key=k"
+    with serving(server) as (child, address):
+        for reason in ("kick", "client"):
+            with Wire(address, path, headers=SSE) as wire:
+                wait_for(lambda: modes(address) == {"held": 1}, "the hand-off")
+                done = len(stats(address)["finished"])
+                first = post(address, reason)
+                event = wire.next()
+                assert (event.data, event.id) == (reason, first)
+                if reason == "kick":
+                    post(address, "", "/kick?key=k")
+                    assert wire.wait_end()
+            wait_until_gone(address)
+            wait_for(lambda done=done: len(stats(address)["finished"]) == done + 1, "the end")  # type: ignore[misc]
+            assert stats(address)["closed"][reason] == 1
+        assert refusals(address) == {}
+        no_complaints(child)
+
+
 @pytest.mark.parametrize("path", ["/events", "/async"])
 def test_asgi(path: str) -> None:
     """By Django's own loop over the response."""

@@ -6,14 +6,19 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
+from handoff_servers import SERVERS, SSE, UVICORN, Server, modes, no_complaints, serving
+from http_stream import Wire, post
+from processes import wait_for
 from ssehub import ClosedError, History, Hub
 from support import SOON, drained, published, take, threads
 
@@ -223,6 +228,40 @@ def test_multiprocessing() -> None:
     queue.join_thread()
     assert len(ids) == 3
     use(hub)
+
+
+MODES = {"detached": 20, "held": 3, "in-loop": 2}
+
+
+@pytest.mark.parametrize("server", [SERVERS[0], UVICORN], ids=str)
+@pytest.mark.timeout(120)
+def test_a_fork_of_a_server_with_streams(server: Server) -> None:
+    """The child has the clients' descriptors, too. It ends, or stays: the clients see neither."""
+    with serving(server) as (child, address), ExitStack() as stack:
+        wires = [
+            stack.enter_context(Wire(address, f"/events?handoff={handoff}", headers=SSE))
+            for mode, handoff in (("detached", "detach"), ("held", "hold"), ("in-loop", "off"))
+            for _ in range(MODES[mode])
+        ]
+        wait_for(lambda: modes(address) == MODES, "all streams")
+        ended = post(address, "", "/fork")
+        assert post(address, "", f"/reap?child={ended}") == "0"
+        post(address, "on")
+        assert {wire.next().data for wire in wires} == {"on"}
+        stays = int(post(address, "", "/fork?stay=1"))
+        try:
+            # One that leaves is still seen to leave, and the others get all.
+            wires.pop(0).close()
+            wait_for(lambda: modes(address) == {**MODES, "detached": 19}, "the end of one")
+            post(address, "last")
+            assert {wire.next().data for wire in wires} == {"last"}
+            child.end(timeout=20)
+            for wire in wires:
+                assert wire.wait_end(), bytes(wire.body)
+                assert b"from the child" not in bytes(wire.body)
+        finally:
+            os.kill(stays, signal.SIGKILL)
+        no_complaints(child)
 
 
 def test_a_child_ends_quietly() -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from faults_nginx import OPTIONS, nginx
-from faults_servers import HOSTS, UVICORN, Host
+from faults_servers import HOSTS, MORE_HOSTS, UVICORN, Host
 from handoff_servers import SSE, modes, no_complaints, refusals
 from http_stream import Address, Wire, post, stats
 from processes import Child, wait_for
 
 pytestmark = pytest.mark.timeout(120)
-each_host = pytest.mark.parametrize("host", HOSTS, ids=str)
+each_host = pytest.mark.parametrize("host", [*HOSTS, *MORE_HOSTS], ids=str)
 each_option = pytest.mark.parametrize("option", OPTIONS)
 
 

@@ -360,6 +360,11 @@ class Hub(_ssehub.Hub):
             for host in self._hosts:
                 if host.loop is loop:
                     return host
+            others = self._hosts
+        # Not under the lock: it may call users' callbacks.
+        for host in others:
+            host.catch_up()
+        with self._hosts_lock:
             # The engine's streams outlive the loop that their requests came in.
             self._hosts = [
                 host for host in self._hosts if host.handed_off or not host.loop.is_closed()
@@ -372,11 +377,14 @@ class Hub(_ssehub.Hub):
         """Whether there are streams, or ends of streams that have still to be told."""
         return bool(self._connections) or self._is_reporting()
 
-    def _is_reporting(self) -> bool:
-        """Whether event loops have still to hear of streams that the engine has, or had."""
-        return self._process == os.getpid() and any(
-            host.is_reporting for host in tuple(self._hosts)
-        )
+    def _is_reporting(self, *, exiting: bool = False) -> bool:
+        """Whether event loops have still to hear of streams that the engine has, or had; tells for those that cannot."""
+        if self._process != os.getpid():
+            return False
+        hosts = tuple(self._hosts)
+        for host in hosts:
+            host.catch_up(exiting=exiting)
+        return any(host.is_reporting(exiting=exiting) for host in hosts)
 
     def _opened(
         self, key: str | None, topics: tuple[str, ...], position: str, mode: str = "in-loop"

@@ -36,6 +36,7 @@ class LoopHost:
 
     __slots__ = (
         "__weakref__",
+        "_counting",
         "_cutters",
         "_due",
         "_hub",
@@ -45,6 +46,7 @@ class LoopHost:
         "_tags",
         "_thread",
         "_timer",
+        "_told",
         "_waiting",
         "handed_off",
         "loop",
@@ -66,6 +68,10 @@ class LoopHost:
         self._due = 0.0
         # How many of the loop's streams are the engine's, and have not been reported to be over.
         self.handed_off = 0
+        # Whoever tells of ends when the loop is closed, counts, too.
+        self._counting = threading.Lock()
+        # Whether the loop has been asked to look at the reports, and has not yet.
+        self._told = False
         # Where the engine reports those: made for the first of them.
         self._reports: Reports | None = None
         # Who wants to hear of the end of one of them, by its tag. For all others there is nothing here.
@@ -168,16 +174,24 @@ class LoopHost:
         )
         self._cutters.pop(token, None)
         self._rest()
-        self.handed_off += 1
+        with self._counting:
+            self.handed_off += 1
         if tag:
             self._listeners[tag] = on_close, held
         return tag
 
-    @property
-    def is_reporting(self) -> bool:
+    def is_reporting(self, *, exiting: bool = False) -> bool:
         """Whether the ends of streams have still to be told, and somebody will."""
-        # In a loop that is neither running nor closed, nobody does.
-        return self.handed_off > 0 and (self.loop.is_running() or self.loop.is_closed())
+        # In a loop that is neither running nor closed, nobody does, unless it is too late for it to run again.
+        return self.handed_off > 0 and (self.loop.is_running() or self._has_ended(exiting))
+
+    def _has_ended(self, exiting: bool) -> bool:
+        return self.loop.is_closed() or (exiting and not self.loop.is_running())
+
+    def catch_up(self, *, exiting: bool = False) -> None:
+        """Tells of the ends that the loop would have told of, if it has been closed before; or if the process exits."""
+        if self._has_ended(exiting):
+            self._tell()
 
     def let_go(self, tag: int, reason: str) -> None:
         """Has the engine end a held stream. Its end is reported like any other."""
@@ -186,23 +200,37 @@ class LoopHost:
 
     def _wake_for_reports(self) -> None:
         """Called by the engine, from a thread of its own that may run callbacks."""
+        if self._told and not self.loop.is_closed():
+            return
+        self._told = True
         try:
+            # A loop that is closed before it comes to this, drops it: see `catch_up`.
             self.loop.call_soon_threadsafe(self._report)
         except RuntimeError:
             # The loop is closed. Those who asked are told all the same.
-            self._report()
+            self._tell()
 
     def _report(self) -> None:
+        # Lowered first: what comes from now on is another call's.
+        self._told = False
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tells of all ends that there are. From several threads at once, each end is told by one of them."""
         hub = self._hub()
         if self._reports is None or hub is None:
             return
         for tag, path, info in self._reports.take():
-            self.handed_off -= 1
             on_close, held = self._listeners.pop(tag, (None, None))
             clean = info.pop("clean")
             if held is not None and not held.done() and not self.loop.is_closed():
                 held.set_result(clean)
-            hub._closed(info, path, on_close)
+            try:
+                hub._closed(info, path, on_close)
+            finally:
+                # Last: whoever waits for zero, waits for the callbacks.
+                with self._counting:
+                    self.handed_off -= 1
 
     def _wake(self) -> None:
         """Called by the hub, from any thread: for events, and for whatever is due sooner than the timer."""

@@ -21,10 +21,12 @@ fn run(reports: &Receiver<(Weak<Inbox>, Report)>) {
     while let Ok(first) = reports.recv() {
         let mut calls: Vec<Arc<Inbox>> = Vec::new();
         for (inbox, report) in std::iter::once(first).chain(reports.try_iter()) {
-            if let Some(inbox) = inbox.upgrade()
-                && inbox.put(report)
-            {
-                calls.push(inbox);
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.put(report);
+                // One call for all that has come meanwhile.
+                if !calls.iter().any(|known| Arc::ptr_eq(known, &inbox)) {
+                    calls.push(inbox);
+                }
             }
         }
         for inbox in calls {

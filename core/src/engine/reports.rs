@@ -1,7 +1,6 @@
 //! What the engine tells its hosts: streams that are over, in batches, through one wake-up call.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::delivery::{EndReason, StreamInfo, Token};
@@ -31,8 +30,6 @@ pub(crate) struct Inbox {
     // Not what keeps the hub alive: the host's own handle does.
     hub: Weak<Shared>,
     wake: Wake,
-    // The wake-up call has been made, and `take` has not come since.
-    told: AtomicBool,
     queue: Mutex<Vec<Report>>,
     // Held streams, which the host may end: by its own numbers.
     held: Mutex<HashMap<u64, Token>>,
@@ -44,7 +41,6 @@ impl Reports {
             inbox: Arc::new(Inbox {
                 hub: Arc::downgrade(hub),
                 wake,
-                told: AtomicBool::new(false),
                 queue: Mutex::default(),
                 held: Mutex::default(),
             }),
@@ -53,7 +49,6 @@ impl Reports {
 
     /// The streams that have ended since the last call.
     pub fn take(&self) -> Vec<Report> {
-        self.inbox.told.store(false, Ordering::Release);
         std::mem::take(&mut *lock(&self.inbox.queue))
     }
 
@@ -87,13 +82,13 @@ impl Inbox {
         lock(&self.held).insert(tag, token);
     }
 
-    /// Puts a report in. Whether the host has to be called for it.
-    pub(crate) fn put(&self, report: Report) -> bool {
+    pub(crate) fn put(&self, report: Report) {
         lock(&self.held).remove(&report.tag);
         lock(&self.queue).push(report);
-        !self.told.swap(true, Ordering::AcqRel)
     }
 
+    /// Calls the host. Also where it has not come since the last call: it may have missed that, as an event loop does
+    /// that is closed before it runs again.
     pub(crate) fn wake(&self) {
         (self.wake)();
     }

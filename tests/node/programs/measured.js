@@ -7,8 +7,11 @@ import { sse } from 'ssehub/express'
 
 const hub = new Hub()
 const app = express()
-const told = { open: 0, close: 0, reasons: {} }
-hub.on('open', () => (told.open += 1))
+const told = { open: 0, close: 0, modes: {}, reasons: {} }
+hub.on('open', ({ mode }) => {
+  told.open += 1
+  told.modes[mode] = (told.modes[mode] ?? 0) + 1
+})
 hub.on('close', ({ reason }) => {
   told.close += 1
   told.reasons[reason] = (told.reasons[reason] ?? 0) + 1

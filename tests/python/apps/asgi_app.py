@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,9 @@ hub = Hub(
     history=History(count=100_000, bytes=int(os.environ.get("HISTORY_BYTES", 1 << 20))),
 )
 sources = {"open": 0, "ended": 0}
+# How many streams have been served in which mode.
+modes: Counter[str] = Counter()
+hub.on_open(lambda info: modes.update([info.mode]))
 
 
 async def events(request: Request) -> Response:
@@ -50,7 +54,8 @@ async def publish(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    return JSONResponse({**dataclasses.asdict(hub.stats()), "sources": sources, "pid": os.getpid()})
+    more = {"sources": sources, "modes": modes, "pid": os.getpid()}
+    return JSONResponse({**dataclasses.asdict(hub.stats()), **more})
 
 
 async def load(request: Request) -> Response:

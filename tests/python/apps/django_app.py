@@ -85,6 +85,7 @@ def stats(request: HttpRequest) -> HttpResponse:
             **dataclasses.asdict(hub.stats()),
             "finished": finished,
             "threads": threading.active_count(),
+            "pid": os.getpid(),
         }
     )
 
@@ -103,7 +104,8 @@ urlpatterns = [
 if sys.argv[1:2] == ["runserver"]:
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line([*sys.argv, "--noreload"])
+    reload = [] if "SSEHUB_TEST_RELOAD" in os.environ else ["--noreload"]
+    execute_from_command_line([*sys.argv, *reload])
 else:
     from django.core.asgi import get_asgi_application
     from django.core.wsgi import get_wsgi_application

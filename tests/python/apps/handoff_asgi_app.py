@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import dataclasses
 import gc
 import logging
 import os
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import Depends, FastAPI, Request
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -80,6 +82,39 @@ async def publish(request: Request) -> Response:
 @app.post("/kick")
 async def kick(key: str) -> int:
     return hub.disconnect(key=key, event=Event("bye"))
+
+
+@app.post("/fork")
+async def fork(stay: bool = False) -> Response:
+    """A child that publishes, and ends as a script does, or stays for a while: a task queue's, for example."""
+    child = os.fork()
+    if not child:
+        be_child(stay)
+    return PlainTextResponse(str(child))
+
+
+def be_child(stay: bool) -> NoReturn:
+    code = 1
+    try:
+        # The loop is the parent's, and its connections with it.
+        asyncio.events._set_running_loop(None)
+        hub.publish("t", "from the child")
+        hub.disconnect(topic="t")
+        asyncio.run(hub.drain(timeout=5))
+        assert hub.stats().connections == hub.stats().opened == 0
+        gc.collect()
+        if stay:
+            time.sleep(60)
+        atexit._run_exitfuncs()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+@app.post("/reap")
+def reap(child: int) -> Response:
+    """The exit status of that child."""
+    return PlainTextResponse(str(os.waitpid(child, 0)[1]))
 
 
 @app.get("/stats")

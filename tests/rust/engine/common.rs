@@ -221,7 +221,7 @@ impl Server {
                 return self.ended.swap_remove(at);
             }
             // As hosts do: nothing is taken before the call.
-            self.wait(deadline);
+            self.called(deadline);
             self.ended.extend(self.reports.take());
         }
     }
@@ -232,7 +232,8 @@ impl Server {
         self.ended.len()
     }
 
-    fn wait(&self, deadline: Instant) {
+    /// Waits for the engine's call.
+    pub(crate) fn called(&self, deadline: Instant) {
         let (count, called) = &*self.calls;
         let left = deadline.saturating_duration_since(Instant::now());
         let count = count.lock().unwrap_or_else(PoisonError::into_inner);

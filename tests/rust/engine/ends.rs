@@ -280,6 +280,23 @@ fn a_host_that_is_gone_ends_what_it_holds() {
     drop(held_end);
 }
 
+/// An event loop that is closed before it comes to a call, drops it.
+#[test]
+fn a_host_that_has_missed_a_call_is_called_again() {
+    let mut server = Server::new(quiet());
+    let (first, _, client) = server.open(&ask(&["a"]));
+    let (second, _, other) = server.open(&ask(&["a"]));
+    let deadline = Instant::now() + PATIENCE;
+    drop(client);
+    server.called(deadline);
+    drop(other);
+    server.called(deadline);
+    let mut tags: Vec<u64> = server.reports.take().iter().map(|it| it.tag).collect();
+    tags.sort_unstable();
+    assert_eq!(tags, [first, second]);
+    assert_eq!(server.others(), 0, "each once");
+}
+
 #[test]
 fn a_hub_that_is_closed_ends_its_streams_and_takes_no_more() {
     let mut server = Server::new(quiet());

@@ -113,7 +113,11 @@ fn live_only_on_request() {
         client.leave();
     }
     let subscription = subscribe(&hub, &["t"]).resume(&id).live_after_gap();
-    assert_eq!(Client::open(&subscription).read().len(), 1);
+    let mut client = Client::open(&subscription);
+    assert_eq!(client.read().len(), 1);
+    // The snapshot that follows bears the position.
+    assert_eq!(client.last_event_id(), "");
+    client.leave();
 }
 
 #[test]

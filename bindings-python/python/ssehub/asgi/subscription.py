@@ -14,7 +14,7 @@ from typing import Any, cast
 from ssehub._ssehub import End, Gap
 from ssehub.asgi.stream import Message, Stream, answer, header, last_event_id, without_type
 from ssehub.errors import DrainingError, HandoffError, LimitError
-from ssehub.handoff.asgi import PATIENCE, Taking, find_transport, has_no_socket
+from ssehub.handoff.asgi import PATIENCE, Taking, cut_off, has_no_socket
 from ssehub.handoff.refusals import Refused, explain, refuse
 from ssehub.http import WRITE_TIMEOUT, announces, refusal, snapshot_bytes, start
 from ssehub.options import milliseconds
@@ -79,7 +79,7 @@ class SubscriptionStream(Stream):
                 if type(delivery) is bytes:
                     await send({"type": "http.response.body", "body": delivery, "more_body": True})
                 elif isinstance(delivery, Gap):
-                    # In one piece: whoever has the gap's id resumes behind it.
+                    # The snapshot bears the position, and the gap none.
                     await self._body(delivery.frame + await self._snapshot())
                 elif isinstance(delivery, End):
                     self.reason = delivery.reason
@@ -164,9 +164,13 @@ class SubscriptionStream(Stream):
             self._stay(refused)
             self._open("in-loop")
             return False
+        except _Over:
+            # No refusal: the end comes next.
+            self._open("in-loop")
+            return False
         if held is None:
             # Only its descriptor: to the server it looks as if the client had left.
-            await self._part(taking.transport.close)
+            await self._part(taking.let_go)
         else:
             await self._hold(taking, held)
         return True
@@ -217,18 +221,21 @@ class SubscriptionStream(Stream):
         hold = options.handoff == "hold"
         held = asyncio.get_running_loop().create_future() if hold else None
         position = self.host.selector.position(self.token) or ""
+        descriptor = taking.fileno()
         try:
             self.tag = self.host.hand_off(
                 self.token,
                 taking.slot,
-                taking.fileno(),
+                descriptor,
                 chunked=bool(taking.chunked),
                 snapshot=options.snapshot is not None,
                 label=self._path(),
                 on_close=options.on_close,
                 held=held,
             )
-        except OSError as error:
+        except FileNotFoundError:
+            raise _Over from None
+        except (OSError, OverflowError, ValueError) as error:
             raise Refused("error", str(error)) from error
         self._open("held" if hold else "detached", position)
         return held
@@ -241,7 +248,7 @@ class SubscriptionStream(Stream):
             self.host.let_go(self.tag, "client" if self.hub.ready else "drain")
             raise
         if not clean:
-            await self._part(taking.transport.abort)
+            await self._part(taking.cut)
         elif not self.gone:
             await self._finish()
 
@@ -286,11 +293,13 @@ class SubscriptionStream(Stream):
         """The client takes nothing: no farewell would reach it."""
         self.reason = end.reason
         self.gone = True
-        transport = find_transport(self.scope, self.receive, self.send)
-        if transport is not None:
-            # Otherwise the server would wait for the client to take what is buffered.
-            transport.abort()
+        # Otherwise the server would wait for the client to take what is buffered.
+        cut_off(self.scope, self.receive, self.send)
         super()._interrupt()
+
+
+class _Over(Exception):  # noqa: N818 - an outcome, not an error
+    """The stream has ended before it could be moved."""
 
 
 async def _call_aside(function: Callable[[], Any]) -> Any:

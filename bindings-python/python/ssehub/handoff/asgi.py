@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from operator import index
 from typing import Any
 
 from ssehub import _ssehub
 from ssehub.handoff.refusals import Refused
 from ssehub.handoff.transports import Holder, find_holder, has_read_request
 
-__all__ = ["EXTENSION", "PATIENCE", "Taking", "find_transport", "has_no_socket"]
+__all__ = ["EXTENSION", "PATIENCE", "Taking", "cut_off", "find_transport", "has_no_socket"]
 
 # Where a server may offer an object that writes this response through its `transport`. None: there is no server.
 EXTENSION = "ssehub.transport"
@@ -35,8 +37,7 @@ _HEAD = re.compile(rb"(?:HTTP/1\.1 1\d\d.*?\r\n\r\n)*HTTP/1\.[01] [2-5].*?\r\n\r
 
 def has_no_socket(scope: Any) -> bool:
     """Whether the application is called without any server, and says so: nothing is to be taken there."""
-    extensions = scope.get("extensions") or {}
-    return EXTENSION in extensions and extensions[EXTENSION] is None
+    return _offered(scope, _NOTHING) is None
 
 
 def find_transport(scope: Any, receive: Any, send: Any) -> asyncio.Transport | None:
@@ -46,8 +47,21 @@ def find_transport(scope: Any, receive: Any, send: Any) -> asyncio.Transport | N
     return found.transport if isinstance(found, _Recorder) else found
 
 
-def _offered(scope: Any) -> Any:
-    return (scope.get("extensions") or {}).get(EXTENSION)
+# In the place of what is not there.
+_NOTHING = object()
+
+
+def _offered(scope: Any, default: Any = None) -> Any:
+    extensions = scope.get("extensions")
+    return extensions.get(EXTENSION, default) if isinstance(extensions, Mapping) else default
+
+
+def cut_off(scope: Any, receive: Any, send: Any) -> None:
+    """Ends a client's connection under the server's hands, where it is in reach."""
+    with suppress(Exception):
+        transport = find_transport(scope, receive, send)
+        if transport is not None:
+            transport.abort()
 
 
 def _holder(scope: Any, receive: Any, send: Any) -> Holder | None:
@@ -68,22 +82,8 @@ class Taking:
             raise Refused("platform")
         if scope.get("http_version") not in ("1.0", "1.1"):
             raise Refused("http2")
-        holder = _holder(scope, receive, send)
-        if holder is None or holder.transport is None:
-            raise Refused("transport")
-        self.transport: asyncio.Transport = holder.transport
-        if self.transport.get_extra_info("ssl_object") is not None:
-            raise Refused("tls")
-        if self.transport.get_extra_info("socket") is None:
-            raise Refused("transport")
-        if _has_body(scope["headers"]) and not has_read_request(_offered(scope), receive, send):
-            raise Refused("method")
-        try:
-            # What cannot be replaced must be known before the head goes out.
-            holder.transport = self.transport
-        except AttributeError as error:
-            raise Refused("transport", str(error)) from error
-        self._holder = holder
+        with _refusing():
+            self._holder, self.transport = _look(scope, receive, send)
         self._recorder = _Recorder(self.transport)
         # Known once the head has been seen.
         self.chunked: bool | None = None
@@ -92,21 +92,48 @@ class Taking:
             self.slot = _ssehub.Slot()
         except OSError as error:
             raise Refused("descriptors", str(error)) from error
+        try:
+            with _refusing():
+                self._watch()
+        except Refused:
+            self._end()
+            raise
+
+    def _watch(self) -> None:
+        """What cannot be replaced must be known before the head goes out, too."""
+        self._holder.transport = self._recorder
+        if self._holder.transport is not self._recorder:
+            raise Refused("transport", "it cannot be replaced")
 
     def __enter__(self) -> Taking:
-        self._holder.transport = self._recorder
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._holder.transport is self._recorder:
-            self._holder.transport = self.transport
+        self._end()
+
+    def _end(self) -> None:
+        self._recorder.stop()
+        with suppress(Exception):
+            # Where the server has no use for its transport any more, it may say so. The recorder does no harm.
+            if self._holder.transport is self._recorder:
+                self._holder.transport = self.transport
         # It is empty where the socket was taken.
         self.slot.close()
 
     def fileno(self) -> int:
         """The server's descriptor."""
-        descriptor: int = self.transport.get_extra_info("socket").fileno()
-        return descriptor
+        with _refusing():
+            return index(self.transport.get_extra_info("socket").fileno())
+
+    def let_go(self) -> None:
+        """Closes the server's descriptor, and not the connection."""
+        with suppress(Exception):
+            self.transport.close()
+
+    def cut(self) -> None:
+        """Ends the connection."""
+        with suppress(Exception):
+            self.transport.abort()
 
     async def prove(self, body: bytes) -> None:
         """Waits until exactly this, the next part of the body, has reached the socket."""
@@ -116,18 +143,26 @@ class Taking:
             if not await self._recorder.more(deadline - loop.time()):
                 raise Refused("buffered")
         pause = _SHORTEST_PAUSE
-        while self.transport.get_write_buffer_size():
+        while self._is_buffered():
             if loop.time() > deadline:
                 raise Refused("buffered")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-        if self.transport.is_closing():
+        with _refusing():
+            has_left = self.transport.is_closing()
+        if has_left:
             # The client has left. The server is about to say so, which ends this wait.
             await asyncio.sleep(PATIENCE)
             raise ConnectionResetError("the client has left")
 
+    def _is_buffered(self) -> bool:
+        with _refusing():
+            return self.transport.get_write_buffer_size() > 0
+
     def _has_written(self, body: bytes) -> bool:
         written = self._recorder.written()
+        if written is None:
+            raise Refused("body", "what is no bytes")
         if self.chunked is None:
             head = _HEAD.match(written)
             if head is None:
@@ -142,6 +177,32 @@ class Taking:
         if expected.startswith(written):
             return False
         raise Refused("body")
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Around whatever touches objects of the server's, or of those that stand before it: they may raise anything."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused("transport", repr(error)) from error
+
+
+def _look(scope: Any, receive: Any, send: Any) -> tuple[Holder, asyncio.Transport]:
+    """The transport that can be taken, and what has it."""
+    holder = _holder(scope, receive, send)
+    transport = None if holder is None else holder.transport
+    if holder is None or transport is None:
+        raise Refused("transport")
+    if transport.get_extra_info("ssl_object") is not None:
+        raise Refused("tls")
+    if transport.get_extra_info("socket") is None:
+        raise Refused("transport")
+    if _has_body(scope["headers"]) and not has_read_request(_offered(scope), receive, send):
+        raise Refused("method")
+    return holder, transport
 
 
 def _has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -172,7 +233,8 @@ class _Recorder:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self._chunks: list[bytes] = []
+        # None: nobody looks any more, or it could not be kept.
+        self._chunks: list[bytes] | None = []
         self._waiter: asyncio.Future[None] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -180,25 +242,33 @@ class _Recorder:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.transport.write(data)
-        self._note(bytes(data))
+        self._note(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        parts = [bytes(data) for data in list_of_data]
+        parts = list(list_of_data)
         self.transport.writelines(parts)
         self._note(*parts)
 
-    def _note(self, *chunks: bytes) -> None:
-        self._chunks += chunks
+    def _note(self, *chunks: bytes | bytearray | memoryview) -> None:
+        if self._chunks is not None:
+            try:
+                self._chunks += [bytes(memoryview(chunk)) for chunk in chunks]
+            except Exception:  # noqa: BLE001 - whatever it is, it is no bytes
+                self._chunks = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def written(self) -> bytes:
-        """Everything since the last restart."""
-        return b"".join(self._chunks)
+    def written(self) -> bytes | None:
+        """Everything since the last restart; None where that is not known."""
+        return None if self._chunks is None else b"".join(self._chunks)
 
     def restart(self, written: bytes) -> None:
         """Forgets what has been looked at, but for what is given."""
         self._chunks = [written]
+
+    def stop(self) -> None:
+        """Remembers nothing from now on: a server may have kept it."""
+        self._chunks = None
 
     async def more(self, timeout: float) -> bool:
         """Waits for more to be written. False where nothing is in time."""

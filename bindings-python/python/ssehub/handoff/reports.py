@@ -52,8 +52,9 @@ class Reporter:
         self._awaited: dict[int, Handed] = {}
         # Streams whose begin has not been told yet, and their ends, should they be over already.
         self._beginning: dict[int, list[tuple[int, str, dict[str, Any]]]] = {}
-        # Deliveries under way.
-        self._running: set[object] = set()
+        # How many streams the engine has, or somebody is being told of.
+        self._untold = 0
+        self._counting = threading.Lock()
         this = weakref.ref(self)
 
         def deliver() -> None:
@@ -71,11 +72,13 @@ class Reporter:
         if handed.on_close is not None or handed.over is not None:
             self._awaited[tag] = handed
         self._beginning[tag] = []
+        self._count(1)
         try:
             selector.hand_off(
                 token, slot, fd, reports=self._reports, tag=tag, label=handed.path, **how
             )
         except BaseException:
+            self._count(-1)
             del self._beginning[tag]
             self._awaited.pop(tag, None)
             raise
@@ -90,25 +93,24 @@ class Reporter:
 
     def deliver(self) -> None:
         """Tells everybody of the streams that are over."""
-        running = object()
-        self._running.add(running)
-        try:
-            for report in self._reports.take():
-                early = self._beginning.get(report[0])
-                if early is None:
-                    self._tell(*report)
-                    continue
-                # Its begin comes first. Whoever takes the report out of the list, tells it.
-                early.append(report)
-                if report[0] not in self._beginning:
-                    self._tell_early(early)
-        finally:
-            self._running.discard(running)
+        for report in self._reports.take():
+            early = self._beginning.get(report[0])
+            if early is None:
+                self._tell(*report)
+                continue
+            # Its begin comes first. Whoever takes the report out of the list, tells it.
+            early.append(report)
+            if report[0] not in self._beginning:
+                self._tell_early(early)
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is being told just now."""
-        return bool(self._running)
+        """Whether there are streams whose end has still to be told, or is being told just now."""
+        return self._untold > 0
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._untold += more
 
     def _tell_early(self, early: list[tuple[int, str, dict[str, Any]]]) -> None:
         try:
@@ -125,8 +127,11 @@ class Reporter:
             handed.clean = clean
             handed.over.set()
         hub = self._hub()
-        if hub is not None:
-            hub._closed(info, path, None if handed is None else handed.on_close)
+        try:
+            if hub is not None:
+                hub._closed(info, path, None if handed is None else handed.on_close)
+        finally:
+            self._count(-1)
 
 
 def _waker(deliver: Callable[[], None]) -> Callable[[], None]:
@@ -162,7 +167,7 @@ def settle(hubs: Iterable[Hub], timeout: float) -> None:
 
 
 def _is_settled(hub: Hub) -> bool:
-    if hub._stats()["detached"] or hub._is_reporting():
+    if hub._stats()["detached"] or hub._is_reporting(exiting=True):
         return False
     reporter = _reporters.get(hub)
     if reporter is None:

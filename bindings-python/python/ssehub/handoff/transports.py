@@ -59,7 +59,7 @@ class Holder:
     @property
     def transport(self) -> Any:
         """What the server writes through; None where there is nothing."""
-        return getattr(self._owner, self._attribute, None)
+        return _get(self._owner, self._attribute)
 
     @transport.setter
     def transport(self, transport: Any) -> None:
@@ -79,9 +79,27 @@ def has_read_request(*roots: Any) -> bool:
     """Whether the server behind `receive` and `send` has read the request's body to its end, as far as it says so."""
     for node in _walk(*roots):
         for package, attribute, has_ended in _INPUT:
-            if type(node).__module__.startswith(package) and hasattr(node, attribute):
-                return has_ended(getattr(node, attribute))
+            value = _get(node, attribute, _ABSENT) if _module(node).startswith(package) else _ABSENT
+            if value is not _ABSENT:
+                return has_ended(value)
     return False
+
+
+_ABSENT = object()
+
+
+def _get(node: Any, name: str, default: Any = None) -> Any:
+    """An attribute of anybody's object: its properties may raise anything."""
+    try:
+        return getattr(node, name, default)
+    except Exception:  # noqa: BLE001 - not to be read, so not there
+        return default
+
+
+def _module(node: Any) -> str:
+    """The module that an object's class says it is from, with a dot behind."""
+    name = _get(type(node), "__module__")
+    return f"{name}." if isinstance(name, str) else ""
 
 
 def _walk(*roots: Any) -> Iterator[Any]:
@@ -101,29 +119,32 @@ def _walk(*roots: Any) -> Iterator[Any]:
 
 def _is_transport(node: Any) -> bool:
     return all(
-        hasattr(type(node), name) for name in ("get_extra_info", "abort", "get_write_buffer_size")
+        _get(type(node), name) is not None
+        for name in ("get_extra_info", "abort", "get_write_buffer_size")
     )
 
 
 def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
-    if (type(node).__module__ + ".").startswith(_KNOWN):
+    if _module(node).startswith(_KNOWN):
         for name in _ATTRIBUTES:
-            child = getattr(node, name, None)
+            child = _get(node, name)
             if child is not None:
                 yield name, child
 
 
 def _children(node: Any) -> list[Any]:
     children = [child for _, child in _attributes(node)]
-    if isinstance(node, partial):
+    # By the type: what an object says of its class, it may look up elsewhere, and not find.
+    if type(node) is partial:
         children += [node.func, *node.args, *node.keywords.values()]
-    owner = getattr(node, "__self__", None)
+    owner = _get(node, "__self__")
     if owner is not None:
         children.append(owner)
-    for cell in getattr(getattr(node, "__func__", node), "__closure__", None) or ():
+    cells = _get(_get(node, "__func__", node), "__closure__")
+    for cell in cells if type(cells) is tuple else ():
         try:
             children.append(cell.cell_contents)
-        except ValueError:
-            # A cell that is not filled yet.
+        except (AttributeError, ValueError):
+            # A cell that is not filled yet, or none.
             continue
     return children

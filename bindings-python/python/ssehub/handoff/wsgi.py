@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import os
+import errno
+import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,15 @@ from ssehub.handoff.gunicorn import is_stopping
 from ssehub.handoff.refusals import Refused
 from ssehub.handoff.reports import Handed, Reporter
 
-__all__ = ["Handover", "client_of", "cut_off", "has_left", "has_no_socket", "is_stopping"]
+__all__ = [
+    "Handover",
+    "client_of",
+    "cut_off",
+    "has_left",
+    "has_no_socket",
+    "is_stopping",
+    "take_error",
+]
 
 _SERVERS: dict[tuple[str, str], Callable[[Locals, dict[str, Any]], Exchange]] = {
     **dict.fromkeys(gunicorn.FUNCTIONS, gunicorn.Gunicorn),
@@ -28,6 +37,19 @@ _SERVERS: dict[tuple[str, str], Callable[[Locals, dict[str, Any]], Exchange]] = 
     **dict.fromkeys(wsgiref.FUNCTIONS, wsgiref.Wsgiref),
 }
 _FUNCTIONS = set(_SERVERS)
+# Errors that say that a connection is gone. Any other says that it could not be looked at.
+_GONE = {
+    errno.EBADF,
+    errno.ENOTSOCK,
+    errno.ENOTCONN,
+    errno.EPIPE,
+    errno.ESHUTDOWN,
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+}
 # What is raised where a server is not made as expected.
 _OTHERWISE = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -125,20 +147,49 @@ def cut_off(client: Any | None) -> None:
     """Ends a client's connection under the server's hands."""
     with _duplicate(client) as sock:
         if sock is not None:
+            _take_error(sock)
             sock.shutdown(socket.SHUT_RDWR)
 
 
+def take_error(client: Any | None) -> None:
+    """What the engine's patience with a client has come to is no news to the server, which would log it.
+
+    It fails to send the end of the response all the same, as it does to each client that has left.
+    """
+    with contextlib.suppress(OSError, ValueError), _duplicate(client) as sock:
+        if sock is not None:
+            _take_error(sock)
+
+
+def _take_error(sock: _socket.socket) -> None:
+    """The error that a connection has ended with is told once, to whoever comes first."""
+    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
 def has_left(client: Any | None) -> bool:
-    """Whether a client has closed its side, as far as that is to be seen."""
+    """Whether a client has closed its side, as far as that is to be seen. A look that fails says nothing of it."""
     try:
         with _duplicate(client) as sock:
-            if sock is None:
-                return False
-            return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
+            return sock is not None and _peek(sock) == b""
+    except OSError as error:
+        return error.errno in _GONE
+    except (AttributeError, TypeError, ValueError):
+        # No socket as it is known here.
         return False
-    except (OSError, ValueError):
-        return True
+
+
+def _peek(sock: _socket.socket) -> bytes | None:
+    """The next byte, without waiting; nothing at the end; None where there is none yet."""
+    flags = socket.MSG_PEEK
+    if hasattr(socket, "MSG_DONTWAIT"):
+        flags |= socket.MSG_DONTWAIT
+    elif not select.select([sock], [], [], 0)[0]:
+        # Windows has no such flag, and its select() is not bound to small numbers.
+        return None
+    try:
+        return sock.recv(1, flags)
+    except BlockingIOError:
+        return None
 
 
 @contextlib.contextmanager
@@ -149,5 +200,6 @@ def _duplicate(client: Any | None) -> Iterator[_socket.socket | None]:
     if descriptor < 0:
         yield None
         return
-    with contextlib.closing(_socket.socket(fileno=os.dup(descriptor))) as sock:
+    # Not os.dup(): on Windows a socket is none of its descriptors.
+    with contextlib.closing(_socket.socket(fileno=_socket.dup(descriptor))) as sock:
         yield sock

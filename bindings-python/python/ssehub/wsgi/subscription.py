@@ -19,6 +19,7 @@ from ssehub.handoff.wsgi import (
     has_left,
     has_no_socket,
     is_stopping,
+    take_error,
 )
 from ssehub.http import Options, announces, snapshot_bytes, start
 from ssehub.options import milliseconds
@@ -138,7 +139,7 @@ class SubscriptionBody:
                         yield delivery.last
                     return
                 if isinstance(delivery, Gap):
-                    # In one piece: whoever has the gap's id resumes behind it.
+                    # The snapshot bears the position, and the gap none.
                     delivery = delivery.frame + self._snapshot()
                 yield delivery
                 delivery = self._hand_over(delivery)
@@ -227,7 +228,9 @@ class SubscriptionBody:
             if over is not None:
                 reporter.end(handed, self._reason)
             raise
-        if over is not None and not handed.clean:
+        if over is not None and handed.clean:
+            take_error(self._client)
+        elif over is not None:
             self.cut()
 
     def _tell_opened(self, mode: str, at: str | None = None) -> None:

@@ -1,0 +1,122 @@
+"""Thousands of streams in one worker, which answers meanwhile: run by `make test-slow`. The numbers are printed (`-s`)."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+import handoff_servers
+import wsgi_servers
+from handoff_servers import SSE, UVICORN, modes, no_complaints, refusals, seen
+from http_stream import Address, Wire, post
+from processes import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+# What a process needs beside its streams.
+SPARE = 300
+
+
+@pytest.fixture(autouse=True)
+def many_descriptors() -> Iterator[int]:
+    """As many as the system allows, for the servers, too. How many streams that is enough for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard - SPARE
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def streams(address: Address, count: int) -> Iterator[list[Wire]]:
+    """So many streams that the engine has."""
+    begin = time.monotonic()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(address, headers=SSE)) for _ in range(count)]
+        wait_for(lambda: modes(address) == {"detached": count}, "all streams", timeout=60)
+        print(f"\n{count} streams in {time.monotonic() - begin:.1f} s", end="")
+        yield wires
+
+
+@contextmanager
+def asking(address: Address) -> Iterator[list[float]]:
+    """Asks for what is trivial, again and again, and notes how long each answer took, in seconds."""
+    took: list[float] = []
+    stopping = threading.Event()
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            while not stopping.is_set():
+                begin = time.monotonic()
+                with Wire(address, "/", headers={"Connection": "close"}) as wire:
+                    wire.wait_end()
+                    assert (wire.status, bytes(wire.body)) == (200, b"ok")
+                took.append(time.monotonic() - begin)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    yield took
+    stopping.set()
+    thread.join(60)
+    assert not thread.is_alive(), "no answer"
+    if failed:
+        raise failed[0]
+
+
+def percentiles(took: list[float]) -> str:
+    ordered = sorted(took)
+    p50, p99 = (ordered[int(len(ordered) * part)] * 1000 for part in (0.5, 0.99))
+    return f"{len(ordered)} requests meanwhile, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+
+
+def publish_to(address: Address, wires: list[Wire]) -> None:
+    """Several events, of which each client gets each, while the server answers others."""
+    with asking(address) as took:
+        wait_for(lambda: took, "the first answer", timeout=60)
+        for number in range(10):
+            post(address, f"event {number}")
+            before = len(took)
+            for wire in wires:
+                assert wire.next(timeout=60).data == f"event {number}"
+            wait_for(lambda before=before: len(took) > before, "an answer", timeout=60)  # type: ignore[misc]
+    print(f"; {percentiles(took)}", end="")
+
+
+FLASK = [*wsgi_servers.GUNICORNS, wsgi_servers.WERKZEUG]
+
+
+@pytest.mark.parametrize("server", FLASK, ids=str)
+def test_one_flask_worker(server: wsgi_servers.Server, many_descriptors: int) -> None:
+    count = min(2000, many_descriptors)
+    if server in wsgi_servers.GUNICORNS:
+        server = server.with_options("--workers", "1", "--backlog", "4096")
+    with wsgi_servers.serving(server) as (child, address):
+        with streams(address, count) as wires:
+            publish_to(address, wires)
+        wait_for(lambda: modes(address) == {}, "the end of all", timeout=60)
+        assert refusals(address) == {}
+        no_complaints(child)
+
+
+def test_one_fastapi_process(many_descriptors: int) -> None:
+    """Dependencies are released when a stream is handed over; at the end each client is told, and the process goes."""
+    count = min(5000, many_descriptors)
+    server = UVICORN.with_options("--backlog", "4096")
+    with handoff_servers.serving(server) as (child, address), streams(address, count) as wires:
+        assert seen(address)["released"] == count
+        publish_to(address, wires)
+        # Long enough for any machine: a process that waits for its streams would never end.
+        took = child.end(timeout=60)
+        print(f"; the process's end took {took:.2f} s", end="")
+        for wire in wires:
+            assert wire.wait_end(), bytes(wire.body)
+            assert bytes(wire.body).endswith(b"\n\n")
+            assert b"\nretry: " in bytes(wire.body)
+        no_complaints(child)
+        assert child.output().count("ssehub.access:/events drain detached") == count
