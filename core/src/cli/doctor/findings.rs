@@ -165,8 +165,14 @@ fn status(answer: &Answer) -> Finding {
         return Finding::ok(CHECK, "200");
     }
     if status == 204 {
-        return Finding::note(CHECK, "204: there is nothing, and clients are not to come back")
-            .advise("This is how a server ends a stream for good. If there should be one, look at the server.");
+        return Finding::note(
+            CHECK,
+            "204: there is nothing, and clients are not to come back",
+        )
+        .advise(
+            "This is how a server ends a stream for good. If there should be one, look at the \
+             server.",
+        );
     }
     let mut found = status.to_string();
     if let Some(error) = &answer.not_followed {
@@ -189,7 +195,8 @@ fn status(answer: &Answer) -> Finding {
         406 => "The server does not answer with text/event-stream here.",
         429 => "Too many connections or requests: a limit of the server, or of a hub (`limits`).",
         502..=504 => {
-            "A proxy answers, and does not reach the server behind it: is that running, and where it is looked for?"
+            "A proxy answers, and does not reach the server behind it: is that running, and where \
+             it is looked for?"
         }
         500..=599 => "The server has failed: its log says why.",
         _ => "Only status 200 opens a stream.",
@@ -207,7 +214,8 @@ fn content_type(headers: &HeaderMap) -> Finding {
     }
     let found = found.map_or("none".into(), |value| brief(&value, 80));
     Finding::problem(CHECK, found).advise(
-        "Browsers refuse everything but text/event-stream. Is this the URL of a stream, and not of a page or of JSON?",
+        "Browsers refuse everything but text/event-stream. Is this the URL of a stream, and not \
+         of a page or of JSON?",
     )
 }
 
@@ -216,12 +224,15 @@ fn cors(headers: &HeaderMap, origin: &str) -> Finding {
     match field(headers, &ACCESS_CONTROL_ALLOW_ORIGIN) {
         Some(value) if value == "*" => Finding::ok(CHECK, "every origin, without cookies"),
         Some(value) if value == origin => Finding::ok(CHECK, value),
-        other => Finding::problem(CHECK, other.map_or("none".into(), |value| brief(&value, 80))).advise(
-            format!(
-                "A page of {origin} may not read this: answer with `Access-Control-Allow-Origin: {origin}`, and \
-                 `Access-Control-Allow-Credentials: true` for cookies. Frameworks have middleware for that."
-            ),
-        ),
+        other => Finding::problem(
+            CHECK,
+            other.map_or("none".into(), |value| brief(&value, 80)),
+        )
+        .advise(format!(
+            "A page of {origin} may not read this: answer with `Access-Control-Allow-Origin: \
+             {origin}`, and `Access-Control-Allow-Credentials: true` for cookies. Frameworks have \
+             middleware for that."
+        )),
     }
 }
 
@@ -235,8 +246,10 @@ fn caching(headers: &HeaderMap) -> Finding {
             let found = other.map_or("no Cache-Control".into(), |value| {
                 format!("Cache-Control: {}", brief(&value, 80))
             });
-            Finding::note(CHECK, found)
-                .advise("Send `Cache-Control: no-cache, no-transform`: a cache may keep the answer otherwise.")
+            Finding::note(CHECK, found).advise(
+                "Send `Cache-Control: no-cache, no-transform`: a cache may keep the answer \
+                 otherwise.",
+            )
         }
     }
 }
@@ -251,19 +264,22 @@ fn accel_buffering(headers: &HeaderMap) -> Finding {
         ),
         None if nginx => Finding::unknown(CHECK, "not seen: nginx keeps this header for itself"),
         None => Finding::note(CHECK, "not sent").advise(
-            "Send `X-Accel-Buffering: no`: an nginx in front of the server would buffer otherwise.",
+            "Send `X-Accel-Buffering: no`: an nginx in front of the server would buffer \
+             otherwise.",
         ),
     }
 }
 
 fn compression(headers: &HeaderMap) -> Finding {
     const CHECK: &str = "compression";
-    match field(headers, &CONTENT_ENCODING).filter(|value| !value.eq_ignore_ascii_case("identity")) {
+    match field(headers, &CONTENT_ENCODING).filter(|value| !value.eq_ignore_ascii_case("identity"))
+    {
         None => Finding::ok(CHECK, "none"),
         Some(value) => Finding::note(CHECK, brief(&value, 40))
             .advise(
-                "A compressor that is not flushed after each event holds it back. Compressing small events saves little: \
-                 `Cache-Control: no-transform` asks those on the way not to.",
+                "A compressor that is not flushed after each event holds it back. Compressing \
+                 small events saves little: `Cache-Control: no-transform` asks those on the way \
+                 not to.",
             )
             .advise_each(&wayside::found(headers), Proxy::uncompressed),
     }
@@ -273,8 +289,9 @@ fn length(headers: &HeaderMap) -> Option<Finding> {
     let length = field(headers, &CONTENT_LENGTH)?;
     Some(
         Finding::problem("length", format!("Content-Length: {}", brief(&length, 40))).advise(
-            "A stream has no length: it ends there, and may have been put together in whole before it was sent. Take the \
-             header off, and look for middleware that collects answers.",
+            "A stream has no length: it ends there, and may have been put together in whole \
+             before it was sent. Take the header off, and look for middleware that collects \
+             answers.",
         ),
     )
 }
@@ -288,11 +305,13 @@ fn version(answer: &Answer) -> Finding {
     match answer.head.http {
         "HTTP/2" => Finding::ok(CHECK, found),
         "HTTP/1.1" => Finding::note(CHECK, found).advise(
-            "A browser has six connections per host with HTTP/1, over all tabs, and a stream takes one. HTTP/2 has no such \
-             limit: switch it on at the proxy, where TLS ends.",
+            "A browser has six connections per host with HTTP/1, over all tabs, and a stream \
+             takes one. HTTP/2 has no such limit: switch it on at the proxy, where TLS ends.",
         ),
-        _ => Finding::note(CHECK, found)
-            .advise("HTTP/1.0 has no chunks: a stream that is cut looks like one that has ended. Use HTTP/1.1 or 2."),
+        _ => Finding::note(CHECK, found).advise(
+            "HTTP/1.0 has no chunks: a stream that is cut looks like one that has ended. Use \
+             HTTP/1.1 or 2.",
+        ),
     }
 }
 

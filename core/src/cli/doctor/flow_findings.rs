@@ -61,8 +61,8 @@ fn first_byte(answer: &Answer, held: bool) -> Finding {
         return finding;
     }
     finding.advise(
-        "Browsers call the stream open only when the head is there: let the server send it at once, before its first event. \
-         If it does, something on the way holds it back.",
+        "Browsers call the stream open only when the head is there: let the server send it at \
+         once, before its first event. If it does, something on the way holds it back.",
     )
 }
 
@@ -78,34 +78,48 @@ fn buffering(answer: &Answer, flow: &Flow) -> Finding {
             return Finding::unknown(CHECK, "the stream was over too soon to say");
         }
         Flow::Unclear => {
-            return Finding::unknown(CHECK, "what came proves neither that there is any, nor that there is none")
-                .advise("Watch for longer, with --seconds.");
+            return Finding::unknown(
+                CHECK,
+                "what came proves neither that there is any, nor that there is none",
+            )
+            .advise("Watch for longer, with --seconds.");
         }
         Flow::Nothing if compressed => Finding::problem(
             CHECK,
-            format!("not a byte within {watched}, and the answer is compressed: a compressor keeps what is small"),
+            format!(
+                "not a byte within {watched}, and the answer is compressed: a compressor keeps \
+                 what is small"
+            ),
         )
         .advise("Do not compress the stream, or flush the compressor after each event.")
         .advise_each(&on_the_way, Proxy::uncompressed),
         Flow::Nothing if is_like_ours(answer) && answer.watched >= HEARTBEAT => Finding::problem(
             CHECK,
-            format!("not a byte within {watched}, though the head is like that of an ssehub server, which sends heartbeats"),
+            format!(
+                "not a byte within {watched}, though the head is like that of an ssehub server, \
+                 which sends heartbeats"
+            ),
         ),
         Flow::Nothing => {
-            return Finding::note(CHECK, format!("cannot be told: not a byte came within {watched}"))
-                .advise(
-                    "A server that is silent and sends no heartbeats looks like this; so does one whose events are held \
-                     back. A stream of an ssehub hub begins with an opening block: if this is one, something holds it back.",
-                );
+            return Finding::note(
+                CHECK,
+                format!("cannot be told: not a byte came within {watched}"),
+            )
+            .advise(
+                "A server that is silent and sends no heartbeats looks like this; so does one \
+                 whose events are held back. A stream of an ssehub hub begins with an opening \
+                 block: if this is one, something holds it back.",
+            );
         }
         Flow::Held(held) => Finding::problem(CHECK, evidence(held)),
     };
     if on_the_way.is_empty() {
-        finding.advise(
-            "Whatever stands before the server collects the answer until a buffer is full, and has to be told not to. It \
-             left no name; nginx is told as follows.",
-        )
-        .advise(Proxy::Nginx.unbuffered())
+        finding
+            .advise(
+                "Whatever stands before the server collects the answer until a buffer is full, \
+                 and has to be told not to. It left no name; nginx is told as follows.",
+            )
+            .advise(Proxy::Nginx.unbuffered())
     } else {
         finding.advise_each(&on_the_way, Proxy::unbuffered)
     }
@@ -118,8 +132,8 @@ fn evidence(held: &Held) -> String {
             bytes,
             longest,
         } => format!(
-            "events are held back until a buffer is full: the stream stopped in the middle of an event, \
-             after {bytes} bytes, for {}",
+            "events are held back until a buffer is full: the stream stopped in the middle of an \
+             event, after {bytes} bytes, for {}",
             duration(*longest)
         ),
         Held::Cut {
@@ -127,12 +141,13 @@ fn evidence(held: &Held) -> String {
             bytes,
             longest,
         } => format!(
-            "events are held back until a buffer is full: {times} times the stream stopped in the middle of \
-             an event, the last time after {bytes} bytes, for up to {}",
+            "events are held back until a buffer is full: {times} times the stream stopped in the \
+             middle of an event, the last time after {bytes} bytes, for up to {}",
             duration(*longest)
         ),
         Held::HeadAtTheEnd { silence } => format!(
-            "the stream is held back: even its head came only after {}, when the connection was cut",
+            "the stream is held back: even its head came only after {}, when the connection was \
+             cut",
             duration(*silence)
         ),
         Held::Bunch { beats, silence } => format!(
@@ -174,9 +189,14 @@ fn heartbeats(answer: &Answer) -> Finding {
         );
         return Finding::unknown(CHECK, found);
     }
-    Finding::note(CHECK, format!("none within {} of silence", duration(silence))).advise(
-        "Proxies cut a connection that is silent, many after 60 seconds. Send a comment (a line with a colon) at least each \
-         15 seconds, as a hub does by itself; `heartbeat` sets how often.",
+    Finding::note(
+        CHECK,
+        format!("none within {} of silence", duration(silence)),
+    )
+    .advise(
+        "Proxies cut a connection that is silent, many after 60 seconds. Send a comment (a line \
+         with a colon) at least each 15 seconds, as a hub does by itself; `heartbeat` sets how \
+         often.",
     )
 }
 
@@ -198,13 +218,24 @@ fn end(answer: &Answer) -> Finding {
             if watch.beats() > 0 || watch.events > 0 {
                 return Finding::ok(CHECK, found);
             }
-            Finding::ok(CHECK, format!("{found}; --seconds 70 also finds limits of a minute"))
+            Finding::ok(
+                CHECK,
+                format!("{found}; --seconds 70 also finds limits of a minute"),
+            )
         }
-        End::Complete if silence >= IDLE => Finding::note(CHECK, format!("the stream was ended after {after} of silence")).advise(
-            "The end was orderly: the server meant it, or a proxy did that speaks HTTP/1.0 to it. Clients come back.",
+        End::Complete if silence >= IDLE => Finding::note(
+            CHECK,
+            format!("the stream was ended after {after} of silence"),
+        )
+        .advise(
+            "The end was orderly: the server meant it, or a proxy did that speaks HTTP/1.0 to it. \
+             Clients come back.",
         ),
         End::Complete => {
-            let found = format!("none: the stream ended by itself, after {}", count(watch.events, "event"));
+            let found = format!(
+                "none: the stream ended by itself, after {}",
+                count(watch.events, "event")
+            );
             let finding = Finding::note(CHECK, found);
             match &answer.resume {
                 Resume::Answered(Resumed { status: 204, .. }) => Finding {
@@ -212,21 +243,23 @@ fn end(answer: &Answer) -> Finding {
                     ..finding
                 },
                 _ => finding.advise(
-                    "Browsers come back to a stream that ends, and get it again: answer their `Last-Event-ID` with what \
-                     follows, or with status 204 where nothing does.",
+                    "Browsers come back to a stream that ends, and get it again: answer their \
+                     `Last-Event-ID` with what follows, or with status 204 where nothing does.",
                 ),
             }
         }
-        End::Broken(_) if answer.end.is_cut() && silence >= IDLE => {
-            Finding::problem(CHECK, format!("the connection was cut after {after} of silence"))
-            .advise(format!(
-                    "Something on the way gives up on a silent stream. Send heartbeats more often than that: less than {after} \
-                     apart (`heartbeat` of a hub or a response)."
-                ))
-                .advise_each(&who_cuts(answer), Proxy::patient)
-        }
+        End::Broken(_) if answer.end.is_cut() && silence >= IDLE => Finding::problem(
+            CHECK,
+            format!("the connection was cut after {after} of silence"),
+        )
+        .advise(format!(
+            "Something on the way gives up on a silent stream. Send heartbeats more often than \
+             that: less than {after} apart (`heartbeat` of a hub or a response)."
+        ))
+        .advise_each(&who_cuts(answer), Proxy::patient),
         End::Broken(error) => Finding::problem(CHECK, shown(&error.to_string())).advise(
-            "It broke in the middle of the stream, and not for its silence: the server's log, or that of a proxy, may say why.",
+            "It broke in the middle of the stream, and not for its silence: the server's log, or \
+             that of a proxy, may say why.",
         ),
     }
 }
@@ -245,17 +278,24 @@ fn resume(resume: &Resume) -> Finding {
     const CHECK: &str = "resume";
     match resume {
         Resume::NotTried => Finding::unknown(CHECK, "not tried: nothing came to come back to"),
-        Resume::NotRepeated => Finding::unknown(CHECK, "not tried: only a GET may be repeated unasked"),
+        Resume::NotRepeated => {
+            Finding::unknown(CHECK, "not tried: only a GET may be repeated unasked")
+        }
         Resume::NoIds => Finding::note(CHECK, "events have no ids").advise(
-            "A client that comes back cannot say what it has seen, and misses what is sent meanwhile. Give events an id, and \
-             answer `Last-Event-ID`; a hub does both.",
+            "A client that comes back cannot say what it has seen, and misses what is sent \
+             meanwhile. Give events an id, and answer `Last-Event-ID`; a hub does both.",
         ),
         Resume::Failed(error) => {
             let found = match error {
-                Some(error) => format!("no answer to a second request: {}", shown(&error.to_string())),
+                Some(error) => format!(
+                    "no answer to a second request: {}",
+                    shown(&error.to_string())
+                ),
                 None => "no answer to a second request".into(),
             };
-            Finding::problem(CHECK, found).advise("Clients come back often. Is there a limit on connections, or on their rate?")
+            Finding::problem(CHECK, found).advise(
+                "Clients come back often. Is there a limit on connections, or on their rate?",
+            )
         }
         Resume::Answered(resumed) => resumed_with(CHECK, resumed),
     }
@@ -270,8 +310,14 @@ fn resumed_with(check: &'static str, resumed: &Resumed) -> Finding {
         );
     }
     if resumed.status != 200 {
-        return Finding::problem(check, format!("status {} when coming back after {from}", resumed.status))
-            .advise("A client that comes back gives up at that. Is there a limit on connections, or are ids refused?");
+        return Finding::problem(
+            check,
+            format!("status {} when coming back after {from}", resumed.status),
+        )
+        .advise(
+            "A client that comes back gives up at that. Is there a limit on connections, or are \
+             ids refused?",
+        );
     }
     if let Some(reason) = resumed.gap {
         return gap(check, reason, &from);
@@ -285,7 +331,8 @@ fn resumed_with(check: &'static str, resumed: &Resumed) -> Finding {
             None if resumed.events == 0 => Finding::unknown(
                 check,
                 format!(
-                    "nothing came after {from}, the first time nor the second: there was nothing to miss"
+                    "nothing came after {from}, the first time nor the second: there was nothing \
+                     to miss"
                 ),
             ),
             None => Finding::unknown(
@@ -296,19 +343,28 @@ fn resumed_with(check: &'static str, resumed: &Resumed) -> Finding {
     };
     let expected = brief(expected, 40);
     match resumed.ids.first() {
-        Some(first) if Some(first) == resumed.expected.as_ref() => {
-            Finding::ok(check, format!("the stream goes on after {from}, with {expected}"))
-        }
+        Some(first) if Some(first) == resumed.expected.as_ref() => Finding::ok(
+            check,
+            format!("the stream goes on after {from}, with {expected}"),
+        ),
         Some(first) => Finding::problem(
             check,
-            format!("coming back after {from}, the next event was {}, and not {expected}", brief(first, 40)),
+            format!(
+                "coming back after {from}, the next event was {}, and not {expected}",
+                brief(first, 40)
+            ),
         )
         .advise(
-            "`Last-Event-ID` is not heeded, or not passed on by a proxy: what is sent while a client is away is lost to it.",
+            "`Last-Event-ID` is not heeded, or not passed on by a proxy: what is sent while a \
+             client is away is lost to it.",
         ),
-        None => Finding::problem(check, format!("coming back after {from}, {expected} did not come again")).advise(
-            "There are ids, and `Last-Event-ID` is not heeded (or not passed on by a proxy): what is sent while a client is \
-             away is lost to it.",
+        None => Finding::problem(
+            check,
+            format!("coming back after {from}, {expected} did not come again"),
+        )
+        .advise(
+            "There are ids, and `Last-Event-ID` is not heeded (or not passed on by a proxy): what \
+             is sent while a client is away is lost to it.",
         ),
     }
 }
@@ -320,11 +376,13 @@ fn gap(check: &'static str, reason: GapReason, from: &str) -> Finding {
     );
     match reason {
         GapReason::Unknown => Finding::problem(check, found).advise(
-            "Another hub answered than the one that gave the id: with several worker processes each has a hub of its own. \
-             Run one process, or have the proxy send a client to the same one each time.",
+            "Another hub answered than the one that gave the id: with several worker processes \
+             each has a hub of its own. Run one process, or have the proxy send a client to the \
+             same one each time.",
         ),
         _ => Finding::problem(check, found).advise(
-            "The history is too short for a client to be away even for a moment: raise its `count`, `bytes` or `age`.",
+            "The history is too short for a client to be away even for a moment: raise its \
+             `count`, `bytes` or `age`.",
         ),
     }
 }

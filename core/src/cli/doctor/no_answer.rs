@@ -14,19 +14,21 @@ pub(super) fn connection(error: &ClientError) -> Finding {
     let text = error.to_string();
     let advice = match error.kind() {
         ClientErrorKind::Tls => {
-            "TLS: is the certificate for this name, and from somebody this machine trusts? --cacert FILE trusts another \
-             authority, --insecure anybody. For a server without TLS the URL begins with http:."
+            "TLS: is the certificate for this name, and from somebody this machine trusts? \
+             --cacert FILE trusts another authority, --insecure anybody. For a server without TLS \
+             the URL begins with http:."
         }
         ClientErrorKind::Timeout => {
-            "Nobody answers at this address, or not with TLS where the URL begins with https:. A firewall may drop what is sent, or \
-             the address or the port is wrong."
+            "Nobody answers at this address, or not with TLS where the URL begins with https:. A \
+             firewall may drop what is sent, or the address or the port is wrong."
         }
         ClientErrorKind::Proxy => {
-            "The proxy does not help: --proxy URL uses another, --proxy none goes directly. HTTP_PROXY, HTTPS_PROXY and \
-             ALL_PROXY of the environment count."
+            "The proxy does not help: --proxy URL uses another, --proxy none goes directly. \
+             HTTP_PROXY, HTTPS_PROXY and ALL_PROXY of the environment count."
         }
         _ if text.contains("refused") => {
-            "Nobody listens there: is the server running, at this port, and at this address and not only another one?"
+            "Nobody listens there: is the server running, at this port, and at this address and \
+             not only another one?"
         }
         _ if text.contains("lookup") || text.contains("dns") => {
             "The name is not known: look for a typing error, or ask another network."
@@ -50,8 +52,8 @@ pub(super) fn no_head(none: &NoHead) -> Vec<Finding> {
     );
     all.push(match &none.broke {
         Some(error) => Finding::problem("first byte", shown(&error.to_string())).advise(
-            "The connection broke before an answer came: is it HTTP that is spoken at this port, with or without TLS as \
-             the URL says? The server's log may say more.",
+            "The connection broke before an answer came: is it HTTP that is spoken at this port, \
+             with or without TLS as the URL says? The server's log may say more.",
         ),
         None => held(none),
     });
@@ -62,16 +64,20 @@ pub(super) fn no_head(none: &NoHead) -> Vec<Finding> {
 fn held(none: &NoHead) -> Finding {
     const CHECK: &str = "buffering";
     let waited = duration(none.waited);
-    let direct = "If `ssehub doctor` at the server itself, without what stands before it, finds the same: the server sends the \
-         head with its first event. Let it send the head at once.";
+    let direct = "If `ssehub doctor` at the server itself, without what stands before it, finds \
+                  the same: the server sends the head with its first event. Let it send the head \
+                  at once.";
     let Some(head) = &none.head else {
-        return Finding::problem(CHECK, format!("no answer within {waited}, not even its head"))
-            .advise(
-                "Something on the way holds it back, or the server sends nothing, head included, before its first event. \
-                 Browsers call the stream open only when the head is there.",
-            )
-            .advise(Proxy::Nginx.unbuffered())
-            .advise(direct);
+        return Finding::problem(
+            CHECK,
+            format!("no answer within {waited}, not even its head"),
+        )
+        .advise(
+            "Something on the way holds it back, or the server sends nothing, head included, \
+             before its first event. Browsers call the stream open only when the head is there.",
+        )
+        .advise(Proxy::Nginx.unbuffered())
+        .advise(direct);
     };
     let on_the_way = wayside::found(&head.headers);
     let answers = if head.status == 200 && is_event_stream(&head.headers) {

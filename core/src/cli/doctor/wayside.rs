@@ -35,27 +35,33 @@ impl Proxy {
     pub(in crate::cli) const fn unbuffered(self) -> &'static str {
         match self {
             P::Nginx => {
-                "nginx: set `proxy_buffering off;` in the location of this stream (`uwsgi_buffering`, `fastcgi_buffering` \
-                 where it speaks those), with `proxy_http_version 1.1;`. The header `X-Accel-Buffering: no`, which ssehub \
-                 sends, does the same by itself: unless `proxy_ignore_headers X-Accel-Buffering;` is set, so remove that."
+                "nginx: set `proxy_buffering off;` in the location of this stream \
+                 (`uwsgi_buffering`, `fastcgi_buffering` where it speaks those), with \
+                 `proxy_http_version 1.1;`. The header `X-Accel-Buffering: no`, which ssehub \
+                 sends, does the same by itself: unless `proxy_ignore_headers X-Accel-Buffering;` \
+                 is set, so remove that."
             }
             P::Apache => {
-                "Apache: set `flushpackets=on` in the ProxyPass of this stream, and take it out of mod_deflate with \
-                 `SetEnvIf Request_URI \"^/events\" no-gzip=1` (with its path)."
+                "Apache: set `flushpackets=on` in the ProxyPass of this stream, and take it out \
+                 of mod_deflate with `SetEnvIf Request_URI \"^/events\" no-gzip=1` (with its \
+                 path)."
             }
             P::Caddy => "Caddy: set `flush_interval -1` in its reverse_proxy.",
             P::Cloudflare => {
-                "Cloudflare: switch response buffering off for this path; it passes event streams on by itself otherwise."
+                "Cloudflare: switch response buffering off for this path; it passes event streams \
+                 on by itself otherwise."
             }
             P::CloudFront => {
-                "CloudFront: switch compression off in the behaviour of this path, and use the policy CachingDisabled."
+                "CloudFront: switch compression off in the behaviour of this path, and use the \
+                 policy CachingDisabled."
             }
             P::AwsAlb => {
-                "An AWS load balancer does not buffer: look at what is behind it. Before a Lambda function it does: that \
-                 cannot stream."
+                "An AWS load balancer does not buffer: look at what is behind it. Before a Lambda \
+                 function it does: that cannot stream."
             }
             P::Varnish => {
-                "Varnish: `return (pipe);` for this path, or `set beresp.do_stream = true;` and no ESI, no gzip."
+                "Varnish: `return (pipe);` for this path, or `set beresp.do_stream = true;` and \
+                 no ESI, no gzip."
             }
             P::Envoy => "Envoy: take the filters `buffer` and `compressor` off this route.",
         }
@@ -65,7 +71,8 @@ impl Proxy {
     pub(in crate::cli) const fn patient(self) -> &'static str {
         match self {
             P::Nginx => {
-                "nginx: or raise `proxy_read_timeout` (60s unless set), as in `proxy_read_timeout 1h;`."
+                "nginx: or raise `proxy_read_timeout` (60s unless set), as in `proxy_read_timeout \
+                 1h;`."
             }
             P::Apache => "Apache: or raise `ProxyTimeout`, or `timeout=` in the ProxyPass.",
             P::Caddy => "Caddy: or look at `read_timeout` in the transport of its reverse_proxy.",
@@ -78,8 +85,8 @@ impl Proxy {
             }
             P::Varnish => "Varnish: or raise `between_bytes_timeout` (60s unless set).",
             P::Envoy => {
-                "Envoy: or set `timeout: 0s` for the route (15 s for the whole answer unless set), and raise \
-                 `stream_idle_timeout`."
+                "Envoy: or set `timeout: 0s` for the route (15 s for the whole answer unless \
+                 set), and raise `stream_idle_timeout`."
             }
         }
     }

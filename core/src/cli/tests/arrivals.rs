@@ -74,7 +74,7 @@ fn bursts_and_frames() {
 fn what_is_sent_at_once_is_no_buffer() {
     let full = [EVENT.repeat(240).as_slice(), b"data: 12345678\n\n"].concat();
     assert_eq!(full.len() % 4096, 0);
-    let large = [b"data: ".as_slice(), &[b'x'; 200_000], b"\n\n"].concat();
+    let large = [b"data: ".as_slice(), &vec![b'x'; 200_000], b"\n\n"].concat();
     let (first, second) = large.split_at(65_536);
     for pieces in [
         // A quiet hub.
