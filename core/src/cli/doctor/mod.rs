@@ -103,6 +103,11 @@ fn facts(case: Case, console: &mut Console<'_>) -> Result<Facts, String> {
 fn line(step: &Step, limit: u64) -> String {
     match step {
         Step::Connecting => "connecting ...".into(),
+        Step::Waiting(now) => format!(
+            "waiting for the answer, {} of {} at most ...",
+            duration(*now),
+            duration(limit)
+        ),
         Step::Watching(now, bytes, events) => format!(
             "watching, {} of {} at most: {}, {} ...",
             duration(*now),

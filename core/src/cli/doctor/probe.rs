@@ -41,6 +41,8 @@ pub(super) struct Case {
 /// What to tell meanwhile.
 pub(super) enum Step {
     Connecting,
+    /// For the head of the answer, for so many milliseconds.
+    Waiting(u64),
     /// Milliseconds so far, bytes, events.
     Watching(u64, u64, u64),
     Resuming,
@@ -65,7 +67,7 @@ pub(super) async fn examine(case: Case, steps: Sender<Step>) -> Facts {
     };
     tell(Step::Connecting);
     let hop = case.target.hop(&case.more(), "");
-    let outcome = match case.lead(hop.clone(), case.limit).await {
+    let outcome = match case.lead(hop.clone(), case.limit, &tell).await {
         Led::NoConnection(error) => Outcome::NoConnection(error),
         Led::NoHead(mut none) => {
             none.head = case.head_of(hop).await;
@@ -98,7 +100,7 @@ impl Case {
     }
 
     /// Makes the request, and follows redirects, for at most `limit` milliseconds.
-    async fn lead(&self, mut hop: Hop, limit: u64) -> Led {
+    async fn lead(&self, mut hop: Hop, limit: u64, tell: &impl Fn(Step)) -> Led {
         let started = process().now();
         loop {
             let standing = match self.transport.stand(&hop).await {
@@ -114,12 +116,11 @@ impl Case {
             };
             let stands = process().now();
             let left = limit.saturating_sub(stands.saturating_sub(started));
-            let asked = timeout(
-                Duration::from_millis(left),
-                self.transport.ask(&hop, standing),
-            );
+            let asked = patiently(left, self.transport.ask(&hop, standing), |now| {
+                tell(Step::Waiting(now));
+            });
             let broke = match asked.await {
-                Ok(Ok(exchange)) => match self.redirected(&hop, &exchange.head) {
+                Some(Ok(exchange)) => match self.redirected(&hop, &exchange.head) {
                     Ok(Some(next)) => {
                         hop = next;
                         continue;
@@ -132,8 +133,8 @@ impl Case {
                         };
                     }
                 },
-                Ok(Err(error)) => Some(error),
-                Err(_) => None,
+                Some(Err(error)) => Some(error),
+                None => None,
             };
             let waited = process().now().saturating_sub(stands);
             return Led::NoHead(NoHead {
@@ -157,7 +158,7 @@ impl Case {
             return None;
         }
         hop.method = Method::HEAD;
-        match self.lead(hop, SECOND_LOOK).await {
+        match self.lead(hop, SECOND_LOOK, &|_| {}).await {
             Led::Answer { exchange, .. } => Some(exchange.head),
             _ => None,
         }
@@ -242,7 +243,7 @@ impl Case {
             return Resume::NotRepeated;
         }
         let hop = self.target.hop(&HeaderMap::new(), from);
-        let exchange = match self.lead(hop, SECOND_LOOK).await {
+        let exchange = match self.lead(hop, SECOND_LOOK, &|_| {}).await {
             Led::Answer { exchange, .. } => exchange,
             Led::NoConnection(error) => return Resume::Failed(Some(error)),
             Led::NoHead(none) => return Resume::Failed(none.broke),
@@ -261,6 +262,23 @@ impl Case {
             opening: watch.opening,
             gap: watch.gap,
         })
+    }
+}
+
+/// Awaits it for at most so many milliseconds, and tells meanwhile how many there were.
+async fn patiently<T>(limit: u64, work: impl Future<Output = T>, tell: impl Fn(u64)) -> Option<T> {
+    let started = process().now();
+    let mut work = pin!(work);
+    loop {
+        let now = process().now().saturating_sub(started);
+        if now >= limit {
+            return None;
+        }
+        tell(now);
+        let tick = TICK.min(Duration::from_millis(limit - now));
+        if let Ok(done) = timeout(tick, &mut work).await {
+            return Some(done);
+        }
     }
 }
 
