@@ -7,7 +7,7 @@
 use super::watch::{Burst, Watch};
 
 /// A frame that stops in its middle for so long (milliseconds) is held, where the sizes are those of a buffer.
-const STALL: u64 = 250;
+pub(super) const STALL: u64 = 250;
 /// So long, where only the frames say it: networks stall, too.
 const LONG_STALL: u64 = 1000;
 /// What buffers are multiples of.
@@ -71,13 +71,21 @@ pub(in crate::cli) fn judge(watch: &Watch, head_after: u64, end: u64, was_cut: b
     if watch.bursts.is_empty() {
         return Flow::Nothing;
     }
-    if let Some(held) = cut(watch, end).or_else(|| bunch(watch, head_after, end)) {
-        return Flow::Held(held);
-    }
+    // What a buffer passes on before its end is full, but for the part that the head has of the first.
     let prompt = watch
         .silences(end)
-        .any(|(burst, _, after)| burst.whole && burst.bytes % PAGE != 0 && after >= STALL);
-    if prompt || watch.steps >= STEPS {
+        .enumerate()
+        .filter(|(_, (burst, _, after))| burst.whole && burst.bytes % PAGE != 0 && *after >= STALL)
+        .map(|(index, (burst, _, _))| index > 0 || burst.bytes < SMALL)
+        .max();
+    let held = match prompt {
+        Some(true) => None,
+        _ => cut(watch, end),
+    };
+    if let Some(held) = held.or_else(|| bunch(watch, head_after, end)) {
+        return Flow::Held(held);
+    }
+    if prompt.is_some() || watch.steps >= STEPS {
         Flow::Prompt
     } else {
         Flow::Unclear
@@ -105,13 +113,11 @@ fn cut(watch: &Watch, end: u64) -> Option<Held> {
         .collect();
     let (last, _) = cuts.last()?;
     // One large event that comes slowly has no frame before its cut.
-    let a_full_page = cuts
-        .iter()
-        .any(|(burst, _)| burst.bytes % PAGE == 0 && (burst.frames() >= 1 || cuts.len() >= 2));
-    let a_long_one = cuts
-        .iter()
-        .any(|(burst, after)| *after >= LONG_STALL && burst.frames() >= 2);
-    if !a_full_page && !a_long_one {
+    let is_a_buffer = cuts.iter().any(|(burst, after)| {
+        (burst.bytes % PAGE == 0 && burst.frames() >= 1)
+            || (*after >= LONG_STALL && burst.frames() >= 2)
+    });
+    if !is_a_buffer {
         return None;
     }
     Some(Held::Cut {

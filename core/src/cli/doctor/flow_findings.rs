@@ -2,7 +2,7 @@
 
 use super::facts::{Answer, End, Resume, Resumed};
 use super::findings::{Finding, Verdict};
-use super::flow::{Flow, Held, judge};
+use super::flow::{Flow, Held, STALL, judge};
 use super::wayside::{self, Proxy};
 use crate::cli::text::{brief, count, duration, shown};
 use crate::topic::cursor::GapReason;
@@ -76,6 +76,9 @@ fn buffering(answer: &Answer, flow: &Flow) -> Finding {
         Flow::Prompt => return Finding::ok(CHECK, "none: what is sent comes at once"),
         Flow::Unclear if answer.end == End::Complete => {
             return Finding::unknown(CHECK, "the stream was over too soon to say");
+        }
+        Flow::Unclear if answer.watch.longest_silence(answer.watched) < STALL => {
+            return Finding::unknown(CHECK, "the stream never pauses: a buffer would not show");
         }
         Flow::Unclear => {
             return Finding::unknown(

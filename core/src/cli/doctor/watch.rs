@@ -13,6 +13,8 @@ const TOGETHER: u64 = 25;
 const SMALL: usize = 1024;
 /// Pieces further apart than this (in milliseconds) were not read from one buffer.
 const APART: u64 = 5;
+/// What comes within so many milliseconds comes with the head.
+const GREETING: u64 = 500;
 /// Ids that are remembered: enough to know how a stream goes on.
 const MAX_IDS: usize = 64;
 /// As much of a line is kept as is needed to know its field.
@@ -130,9 +132,13 @@ impl Watch {
         self.bursts.last().map_or(0, |burst| burst.to)
     }
 
-    /// Heartbeats that came.
+    /// Heartbeats that came. What comes with the head is a greeting.
     pub(in crate::cli) fn beats(&self) -> u64 {
-        self.bursts.iter().map(|burst| burst.beats).sum()
+        let bursts = self.bursts.iter().enumerate();
+        bursts
+            .filter(|(index, burst)| *index > 0 || burst.from >= GREETING)
+            .map(|(_, burst)| burst.beats)
+            .sum()
     }
 
     /// Each burst, with the silence before and after it, where `end` is the end of watching.

@@ -72,6 +72,8 @@ fn bursts_and_frames() {
 
 #[test]
 fn what_is_sent_at_once_is_no_buffer() {
+    let giant = [b"data: ".as_slice(), &vec![b'x'; 20_000], b"\n\n"].concat();
+    let slow: Vec<_> = [0, 300, 600].into_iter().zip(giant.chunks(8192)).collect();
     let full = [EVENT.repeat(240).as_slice(), b"data: 12345678\n\n"].concat();
     assert_eq!(full.len() % 4096, 0);
     let large = [b"data: ".as_slice(), &vec![b'x'; 200_000], b"\n\n"].concat();
@@ -91,6 +93,8 @@ fn what_is_sent_at_once_is_no_buffer() {
         vec![(0, OPENING), (5000, &full)],
         // A large event that comes slowly, in pieces that are as large as buffers.
         vec![(0, OPENING), (5000, first), (6500, second)],
+        // The same, the last piece shorter than a buffer.
+        slow,
         // Comments of several lines, and with each event.
         vec![(0, OPENING), (8000, b": a\n: b\n\n".as_slice())],
         vec![
@@ -280,6 +284,8 @@ fn watching_ends_early_only_when_all_is_known() {
     let busy: Vec<_> = (0..90).map(|n| (n * 100, EVENT)).collect();
     assert!(decided(&busy, 9000));
     assert!(!decided(&busy[..20], 2000));
+    // Nor does a greeting tell of heartbeats.
+    assert!(!decided(&[(0, b": padding\n\n"), (2000, EVENT)], 5000));
     // A heartbeat that came at the end of a full buffer proves nothing.
     assert!(!decided(&[(0, b":\ndata: x")], 5000));
 }
