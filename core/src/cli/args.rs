@@ -209,11 +209,7 @@ impl RequestArgs {
         }
         let default = if body.is_some() { "POST" } else { "GET" };
         Ok(ClientRequest {
-            url: if self.url.contains("://") {
-                self.url.clone()
-            } else {
-                format!("http://{}", self.url)
-            },
+            url: with_scheme(&self.url),
             method: self.method.clone().unwrap_or_else(|| default.into()),
             headers,
             body,
@@ -268,6 +264,14 @@ impl TailArgs {
             ..self.request.options()?
         };
         Ok((request, options))
+    }
+}
+
+/// `localhost:8000/events` has none; what follows its host may look like one.
+fn with_scheme(url: &str) -> String {
+    match url.split(['/', '?', '#']).next() {
+        Some(start) if start.ends_with(':') => url.to_owned(),
+        _ => format!("http://{url}"),
     }
 }
 

@@ -120,6 +120,8 @@ fn a_request() {
     assert_eq!(request.method, "PUT");
     assert_eq!(request.headers[0].1, b"text/plain; charset=utf-8");
     assert_eq!(options.stop_on, Some(StopOn::Event("end".into())));
+    let (request, _) = tail(&["x/?to=http://y"]);
+    assert_eq!(request.url, "http://x/?to=http://y");
     let (request, _) = tail(&["x", "-d", "{}", "-H", "content-type: a/b"]);
     assert_eq!(
         request.headers,
