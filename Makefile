@@ -149,7 +149,16 @@ bench: build ## Measure against other libraries (installs them); prints ratios
 bench-scale: build ## Measure 50,000 clients, or as many as `ulimit -Hn` allows, each with a topic of its own
 	$(PY) bench/run.py --only scale
 
-# Without the address sanitizer, cargo-fuzz does not need a nightly compiler; the core has no unsafe code.
+# `unsafe` stands where descriptors and signals are handled. The variable lets the stable compiler use its sanitizers.
+.PHONY: sanitize
+sanitize: export RUSTC_BOOTSTRAP := 1
+sanitize: export RUSTFLAGS := -Zsanitizer=address
+sanitize: export CARGO_TARGET_DIR := target/sanitize
+sanitize: ## The engine's tests under AddressSanitizer
+	cargo test -p ssehub --no-default-features --features hub --lib --test engine --test engine-process \
+	  --target "$$(rustc -vV | sed -n 's/^host: //p')"
+
+# Without the address sanitizer, cargo-fuzz does not need a nightly compiler; what is fuzzed has no unsafe code.
 .PHONY: fuzz
 fuzz: target/tools/bin/cargo-fuzz ## Fuzz each target for FUZZ_SECONDS (60)
 	@for name in $$($< fuzz list --fuzz-dir core/fuzz); do \

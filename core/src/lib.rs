@@ -40,7 +40,7 @@ pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 
-#[cfg(all(unix, any(feature = "hub", feature = "client")))]
+#[cfg(any(feature = "hub", feature = "client"))]
 mod thread;
 
 #[cfg(feature = "hub")]
@@ -83,7 +83,7 @@ pub use options::{
 };
 pub use topic::cursor::GapReason;
 pub use wire::encode::encode;
-pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
+pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parsed, Parser};
 
 #[cfg(feature = "hub")]
 pub use batch::Batch;

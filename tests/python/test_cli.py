@@ -118,6 +118,16 @@ def test_a_server_that_is_not_there_yet() -> None:
     assert "attempt 1" in out
 
 
+def test_comments_are_shown_when_asked_for() -> None:
+    with scripted(still(":\n: ping\n\ndata: 1\n\n")) as script:
+        out, _ = run("tail", script.url, "--comments", "-q", "-n", "1")
+    assert [line.partition("Z ")[2] for line in out.splitlines()] == [
+        "-- comment:",
+        "-- comment: ping",
+        "message 1",
+    ]
+
+
 def test_silence_is_not_waited_for_for_ever() -> None:
     with scripted(still(), still("data: 1\n\n")) as script:
         out, _ = run("tail", script.url, "--timeout", "0.2", "-n", "1")

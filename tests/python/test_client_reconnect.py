@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -146,6 +147,25 @@ def test_the_server_may_not_say_anything() -> None:
 def test_retry_after_of_a_refusal() -> None:
     assert failure(StatusError, answer(503, Retry_After="7"), reconnect=False).retry_after == 7
     assert failure(StatusError, answer(503), reconnect=False).retry_after is None
+
+
+def test_retry_after_may_be_a_date() -> None:
+    in_an_hour = formatdate(time.time() + 3600, usegmt=True)
+    error = failure(StatusError, answer(503, Retry_After=in_an_hour), reconnect=False)
+    assert 3500 < error.retry_after <= 3600
+    long_ago = formatdate(0, usegmt=True)
+    error = failure(StatusError, answer(503, Retry_After=long_ago), reconnect=False)
+    assert error.retry_after == 0
+
+
+def test_delays_are_short_again_after_a_good_connection() -> None:
+    found: list[float | None] = []
+    rules = Reconnect(delay=0.001, max_delay=100, min_server_delay=0)
+    scenes = [*[answer(500)] * 9, OK, DONE]
+    read(*scenes, reconnect=rules, on_error=lambda error: found.append(error.delay))
+    # The limit was up to half a second, and is that of the first again.
+    assert all((delay or 0) <= 0.001 * 2**n for n, delay in enumerate(found[:-1]))
+    assert (found[-1] or 0) <= 0.001
 
 
 # Headers for each attempt.

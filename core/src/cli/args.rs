@@ -111,6 +111,9 @@ pub(super) struct TailArgs {
     /// The largest event to accept
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_EVENT_SIZE)]
     max_event_size: usize,
+    /// Show comments, too, such as heartbeats
+    #[arg(long)]
+    comments: bool,
     /// Do not tell of connections, only of events and gaps
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -257,7 +260,7 @@ impl TailArgs {
                 first: self.wait,
                 ..Reconnect::default()
             },
-            require_finish: stop_on.is_some(),
+            comments: self.comments,
             stop_on,
             max_event_size: self.max_event_size,
             idle_timeout: self.timeout,

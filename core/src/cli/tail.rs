@@ -85,6 +85,14 @@ impl<'a> Tail<'a> {
                 );
                 self.note(Style::Alarm, &text, now, console)?;
             }
+            Notice::Comment(comment) => {
+                let text = format!(
+                    "comment:{}{}",
+                    if comment.is_empty() { "" } else { " " },
+                    shown(&comment)
+                );
+                self.note(Style::Dim, &text, now, console)?;
+            }
             Notice::Open(opened) if !self.args.quiet => {
                 self.note(Style::Dim, &open(&opened), now, console)?;
             }

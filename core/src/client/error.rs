@@ -32,7 +32,7 @@ pub enum ClientErrorKind {
     Interrupted,
     /// An open stream ended in an orderly way. The reason of a reconnect, never of a failure.
     Ended,
-    /// The stream ended in an orderly way, without the end mark that `require_finish` asks for.
+    /// The stream ended in an orderly way, without the end mark that `stop_on` names, or `require_finish` asks for.
     Unfinished,
     /// The compressed body cannot be decompressed.
     Decode,

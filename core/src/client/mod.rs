@@ -46,6 +46,7 @@
 //! - **Questions.** With `ask_headers` and `redirects.ask` come [`Notice::Ask`]s. Call the host's function, await it if
 //!   need be, and [`EventSource::answer`]; until then the source waits. If the function raises, answer
 //!   [`Answer::Failed`], or keep the exception, and close.
+//! - **Comments** come only where `comments` asks for them, each as a [`Notice::Comment`], which parts the batches.
 //! - **Stopping.** `stop_on` knows data and types. For a predicate of the host's, look at each event, and call
 //!   [`EventSource::finish`] at the one that ends the stream: what came behind it is thrown away.
 //! - **State.** [`EventSource::ready_state`] and [`EventSource::last_event_id`] are as of the notices taken, not of

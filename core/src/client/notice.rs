@@ -22,6 +22,8 @@ pub enum Notice {
     Bytes(Bytes),
     /// An event: its type, data and id are all there.
     Event(Event),
+    /// A comment, such as a heartbeat. Only with `comments`.
+    Comment(Box<str>),
     /// A hub of ours says that events were lost.
     Gap(Box<Gap>),
     /// The stream is over, or an attempt has failed; the next one follows after the delay.

@@ -180,8 +180,8 @@ pub struct ClientOptions {
     /// The mark after which the stream is complete: no reconnecting, whatever `reconnect` says.
     pub stop_on: Option<StopOn>,
     /// An orderly end without that mark (or [`EventSource::finish`](super::EventSource::finish), or status 204) is an
-    /// error where it is not a reason to reconnect.
-    pub require_finish: bool,
+    /// error where it is not a reason to reconnect. `None`: where `stop_on` is given.
+    pub require_finish: Option<bool>,
     /// Whether the caller is asked for more headers before each attempt:
     /// [`Question::Headers`](super::Question::Headers). It then also gets a second chance after a 401.
     pub ask_headers: bool,
@@ -201,6 +201,8 @@ pub struct ClientOptions {
     pub max_queued_bytes: usize,
     /// Whether each piece of the body is also handed over as it came: [`Notice::Bytes`](super::Notice::Bytes).
     pub raw: bool,
+    /// Whether comments are handed over: [`Notice::Comment`](super::Notice::Comment).
+    pub comments: bool,
     /// The version of HTTP.
     pub http: HttpVersion,
     /// TLS.
@@ -217,7 +219,7 @@ impl Default for ClientOptions {
             reconnect: Reconnect::default(),
             redirects: Redirects::default(),
             stop_on: None,
-            require_finish: false,
+            require_finish: None,
             ask_headers: false,
             compression: false,
             check_content_type: true,
@@ -227,6 +229,7 @@ impl Default for ClientOptions {
             max_queued_events: 1024,
             max_queued_bytes: 1 << 20,
             raw: false,
+            comments: false,
             http: HttpVersion::default(),
             tls: TlsOptions::default(),
             proxy: Proxy::default(),
@@ -236,6 +239,11 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
+    /// Whether a stream that ends without its mark has failed.
+    pub(crate) fn needs_finish(&self) -> bool {
+        self.require_finish.unwrap_or(self.stop_on.is_some())
+    }
+
     /// Checks that each value can work.
     ///
     /// # Errors

@@ -236,7 +236,7 @@ impl Queue {
                 self.finished = !matches!(ended, Ended::EndOfStream);
             }
             Notice::Failed(_) => self.state = ReadyState::Closed,
-            Notice::Ask(_) | Notice::Bytes(_) | Notice::Event(_) => {}
+            Notice::Ask(_) | Notice::Bytes(_) | Notice::Comment(_) | Notice::Event(_) => {}
         }
     }
 }
@@ -245,6 +245,7 @@ fn weight(entry: &Entry) -> (usize, usize) {
     match entry {
         Entry::Events(batch) => (batch.len(), batch.size()),
         Entry::Notice(Notice::Bytes(bytes)) => (1, bytes.len()),
+        Entry::Notice(Notice::Comment(text)) => (1, text.len()),
         Entry::Notice(Notice::Gap(gap)) => (1, gap.last_event_id.len()),
         Entry::Notice(_) => (1, 0),
         Entry::Position(id) => (0, id.len()),

@@ -1,6 +1,7 @@
 //! The way from the writers to the hosts, on a thread of its own: a writer must not wait for a host's lock.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 
@@ -27,7 +28,8 @@ fn run(reports: &Receiver<(Weak<Inbox>, Report)>) {
             }
         }
         for inbox in calls {
-            inbox.wake();
+            // A fault of one host's, which the panic hook has told of, is not to silence the others.
+            let _ = catch_unwind(AssertUnwindSafe(|| inbox.wake()));
         }
     }
 }

@@ -34,7 +34,8 @@ class Reconnect:
         when: After what. "always": errors and orderly ends. "error": errors only. "never". "get": always for GET, never
             for other methods, since whether an order may be given twice is for you to say.
         first: Whether a first attempt that fails is repeated, too.
-        statuses: The statuses that are worth another try. All others but 200 and redirects end the source.
+        statuses: The statuses that are worth another try. All others but 200 and redirects end the source. Browsers, and
+            so the package for Node unless it is told otherwise, try none again: there the interface is the standard's.
         delay: The limit of the first delay.
         max_delay: Where that limit stops growing.
         reset_after: After a connection that lasted so long, delays start small again. So they do after one that brought
@@ -95,6 +96,7 @@ def option_values(
     redirects: Redirects | bool,
     ask_redirects: bool,
     ask_headers: bool,
+    comments: bool,
     stop_on: str | None,
     require_finish: bool,
     timeout: float | None,
@@ -117,6 +119,7 @@ def option_values(
         "stop_on": stop_on,
         "require_finish": require_finish,
         "ask_headers": ask_headers,
+        "comments": comments,
         "compression": compression,
         "check_content_type": check_content_type,
         "max_event_size": whole(max_event_size, "max_event_size"),

@@ -79,7 +79,7 @@ fn a_request() {
     assert_eq!(request.method, "GET");
     assert!(request.body.is_none());
     assert_eq!(options.reconnect.when, When::IfGet);
-    assert!(!options.reconnect.first && !options.require_finish);
+    assert!(!options.reconnect.first && !options.comments);
     assert!(matches!(options.proxy, Proxy::Environment));
 
     let (request, options) = tail(&[
@@ -111,7 +111,7 @@ fn a_request() {
     );
     assert_eq!(request.last_event_id.as_deref(), Some("7"));
     assert_eq!(options.stop_on, Some(StopOn::Data("[DONE]".into())));
-    assert!(options.require_finish);
+    assert!(options.needs_finish());
     assert_eq!(options.idle_timeout, Some(1500));
     assert_eq!(options.reconnect.when, When::Never);
     assert!(matches!(options.proxy, Proxy::None));

@@ -198,6 +198,23 @@ fn ends() {
     assert_eq!(err, "ssehub: status 404: no such\\u{1b} thing\n");
 }
 
+#[test]
+fn comments_are_not_events() {
+    let comments = || {
+        vec![
+            Notice::Comment("".into()),
+            Notice::Comment("ping\x1b".into()),
+        ]
+    };
+    let (out, _, status) = printed(&["-q", "-n", "1"], false, comments());
+    assert_eq!(
+        out,
+        "12:00:00.000Z -- comment:\n12:00:00.000Z -- comment: ping\\u{1b}\n"
+    );
+    assert_eq!(status, None);
+    assert_eq!(printed(&["--json"], false, comments()).0, "");
+}
+
 /// A pipe that is full every other time, and takes a byte at once otherwise.
 struct Full {
     taken: Vec<u8>,

@@ -1,7 +1,12 @@
 //! What a client may cost: input that nobody reads, frames that only it holds any more.
 
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use super::{Bench, Client, request};
 use crate::delivery::EndReason;
+use crate::engine::outbox;
 use crate::engine::socket::Input;
 use crate::options::{HubOptions, Limits, Slow};
 
@@ -78,6 +83,30 @@ fn input_that_nobody_has_read_does_not_break_a_clean_end() {
 }
 
 #[test]
+fn a_host_that_panics_keeps_no_report_from_another() {
+    let mut bench = Bench::new(HubOptions::default(), MIB);
+    let (called, calls) = channel();
+    let bad = bench.hub.reports(|| panic!("a host's fault"));
+    let good = bench
+        .hub
+        .reports(move || called.send(()).expect("the test waits"));
+    let outbox = outbox::start().expect("a thread");
+    let client = bench.open(&request(&["a"]));
+    bench.settle([&client]);
+    bench.kick(&client, None);
+    bench.settle([&client]);
+    let (_, report) = bench.reports.try_recv().expect("it is over");
+    for host in [&bad, &good] {
+        let inbox = Arc::downgrade(host.inbox());
+        outbox.send((inbox, report.clone())).expect("it listens");
+    }
+    calls
+        .recv_timeout(Duration::from_secs(10))
+        .expect("the call");
+    assert_eq!((bad.take().len(), good.take().len()), (1, 1));
+}
+
+#[test]
 fn frames_that_only_stalled_clients_hold_are_bounded() {
     let size = 4 * MIB;
     let options = HubOptions {
@@ -104,7 +133,8 @@ fn frames_that_only_stalled_clients_hold_are_bounded() {
         bench.settle(&clients);
         // Out of the log: the hub has room for one.
         bench.publish(&["other"], &data, None);
-        bench.now += 10;
+        // It does not look all the time.
+        bench.now += 100;
         bench.settle(&clients);
         let pinned = bench.connections.pinned;
         assert!(pinned <= 64 * MIB + size, "{pinned}");

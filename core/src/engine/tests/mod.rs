@@ -11,7 +11,7 @@ mod wire;
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use self::oracle::{Body, Seen, parse, unframe};
 use self::wire::{During, Wire};
@@ -41,16 +41,17 @@ struct Bench {
     shared: Arc<Shared>,
     door: Arc<Door>,
     listener: ListenerId,
-    directory: Mutex<Directory>,
     outbox: Outbox,
     reports: Receiver<(Weak<Inbox>, Report)>,
     connections: Connections<Wire>,
     during: During,
     now: u64,
+    opened: u64,
 }
 
 struct Door {
     mailbox: Mailbox<Letter, Command<Wire>>,
+    directory: Mutex<Directory>,
 }
 
 impl Mail for Door {
@@ -64,6 +65,10 @@ impl Mail for Door {
 }
 
 impl Door {
+    fn directory(&self) -> MutexGuard<'_, Directory> {
+        self.directory.lock().expect("no panics")
+    }
+
     fn send(&self, command: Command<Wire>) {
         // Nobody sleeps here.
         let _ = self.mailbox.command(command);
@@ -85,6 +90,7 @@ struct Request {
 /// Somebody who reads what the engine sends.
 struct Client {
     token: Token,
+    key: String,
     wire: Wire,
     framing: Framing,
 }
@@ -122,6 +128,7 @@ impl Bench {
         shared.clock.store(true, Ordering::Relaxed);
         let door = Arc::new(Door {
             mailbox: Mailbox::new(mail),
+            directory: Mutex::new(Directory::new(0)),
         });
         let listener = shared
             .table()
@@ -132,12 +139,12 @@ impl Bench {
             shared,
             door,
             listener,
-            directory: Mutex::new(Directory::new(0)),
             outbox,
             reports,
             connections: Connections::new(),
             during: During::default(),
             now: 0,
+            opened: 0,
         }
     }
 
@@ -169,12 +176,13 @@ impl Bench {
         let mut stream = Stream::new(&self.shared, cursor, names, &request.stream, self.now);
         let timeout = crate::stream::at_least_one(self.shared.options.write_timeout);
         stream.write_timeout.get_or_insert(timeout);
-        let mut directory = self.directory.lock().expect("no panics");
-        let token = directory.insert(Entry {
-            key: stream.key.clone(),
+        self.opened += 1;
+        let token = self.door.directory().insert(Entry {
+            // By which it is found to be sent away.
+            key: Some(self.opened.to_string().into()),
             names: stream.names.clone(),
             connection: true,
-            ended: false,
+            ended: None,
         });
         let wire = Wire::new(request.room, &self.hub, &self.during);
         let how = HandOff {
@@ -188,6 +196,7 @@ impl Bench {
         self.shared.enter_mode(connection.mode());
         let client = Client {
             token,
+            key: self.opened.to_string(),
             wire,
             framing: request.framing,
         };
@@ -195,7 +204,7 @@ impl Bench {
     }
 
     fn kick(&self, client: &Client, farewell: Option<&str>) {
-        kick(&self.door, client.token, farewell);
+        kick(&self.hub, &self.door, &client.key, farewell);
     }
 
     fn drain(&self, timeout: u64, spread: u64) {
@@ -206,7 +215,7 @@ impl Bench {
         let scene = Scene {
             hub: &self.shared,
             mailbox: &self.door.mailbox,
-            directory: &self.directory,
+            directory: &self.door.directory,
             outbox: &self.outbox,
             owner: std::ptr::null(),
             now: self.now,
@@ -292,7 +301,7 @@ impl Bench {
         let connections = &self.connections;
         assert_eq!((connections.count, connections.pinned), (0, 0));
         assert!(connections.readers.is_empty(), "no lists of readers");
-        assert_eq!(self.directory.lock().expect("no panics").len(), 0);
+        assert_eq!(self.door.directory().len(), 0);
         let stats = self.hub.stats();
         assert_eq!((stats.connections, stats.detached, stats.held), (0, 0, 0));
     }
@@ -316,7 +325,9 @@ fn publish(hub: &Hub, topics: &[&str], data: &str, key: Option<&str>) -> u64 {
     hub.publish_fields(topics, &fields, key).expect("valid").seq
 }
 
-fn kick(door: &Door, token: Token, farewell: Option<&str>) {
+/// What `Hub::disconnect` does.
+fn kick(hub: &Hub, door: &Door, key: &str, farewell: Option<&str>) {
+    let through = hub.last_event_id().seq;
     let last = farewell.map(|text| {
         let fields = Fields {
             data: Some(text),
@@ -325,18 +336,22 @@ fn kick(door: &Door, token: Token, farewell: Option<&str>) {
         };
         encode_checked(&fields).into()
     });
-    door.send(Command::End(vec![token], EndReason::Kick, last));
+    let mut directory = door.directory();
+    let tokens = directory.end_where(through, |entry| entry.key.as_deref() == Some(key));
+    door.send(Command::End(tokens, EndReason::Kick, last));
 }
 
 /// What `Hub::drain` does, at this time.
 fn drain(door: &Door, hub: &Shared, now: u64, timeout: u64, spread: u64) {
     hub.state.store(State::Draining as u8, Ordering::Release);
     let farewell: Arc<[u8]> = b"event: farewell\ndata: drain\n\n"[..].into();
-    door.send(Command::Drain(Arc::new(Plan {
+    let plan = Arc::new(Plan {
         now,
         spread,
         deadline: now + timeout,
         through: hub.table().head(),
         farewells: [farewell].into(),
-    })));
+    });
+    hub.set_plan(Some(plan.clone()));
+    door.send(Command::Drain(plan));
 }

@@ -39,6 +39,8 @@ struct Reader {
     asked: Open,
     /// What comes after this is owed.
     position: u64,
+    /// The newest event when it was sent away.
+    kicked: Arc<Mutex<Option<u64>>>,
     /// What was gone when it came is not missed, nor what goes later and is older than that.
     forgiven: u64,
 }
@@ -112,13 +114,25 @@ impl Model {
                 self.bench
                     .with(|connections, scene| connections.readable(scene, token));
             }
-            Op::Kick(which) => kick(&self.bench.door, self.client(which).token, None),
+            Op::Kick(which) => self.kick(which)(),
         }
         self.bench.check();
     }
 
     fn client(&self, which: Index) -> &Client {
         &self.readers[which.index(self.readers.len())].client
+    }
+
+    /// Sends a client away.
+    fn kick(&self, which: Index) -> impl FnOnce() + Send + 'static {
+        let reader = &self.readers[which.index(self.readers.len())];
+        let (key, kicked) = (reader.client.key.clone(), reader.kicked.clone());
+        let (hub, door) = (self.bench.hub.clone(), self.bench.door.clone());
+        move || {
+            kick(&hub, &door, &key, None);
+            let head = hub.last_event_id().seq;
+            kicked.lock().expect("no panics").get_or_insert(head);
+        }
     }
 
     fn settle(&mut self) {
@@ -156,6 +170,7 @@ impl Model {
             client,
             asked: open,
             position,
+            kicked: Arc::default(),
             forgiven,
         });
     }
@@ -189,10 +204,7 @@ impl Model {
         for (at, act) in acts {
             match act {
                 Act::Kick(_) if self.readers.is_empty() => {}
-                Act::Kick(which) => {
-                    let (door, token) = (self.bench.door.clone(), self.client(which).token);
-                    self.bench.during.plan(at, move || kick(&door, token, None));
-                }
+                Act::Kick(which) => self.bench.during.plan(at, self.kick(which)),
                 Act::Publish(what) => {
                     let (hub, said) = (hub.clone(), said.clone());
                     self.bench.during.plan(at, move || say(&hub, &said, &what));
@@ -252,11 +264,19 @@ impl Reader {
             .collect();
         let complete = report.info.reason == EndReason::Drain && report.clean;
         check(&seen, &owed, if complete { head } else { 0 });
+        if let Some(kicked) = *self.kicked.lock().expect("no panics") {
+            let late = |it: &Seen| matches!(it, Seen::Event(seq) if *seq > kicked);
+            assert!(!seen.iter().any(late), "after {kicked}: {seen:?}");
+        }
         let ends = report.clean && !self.asked.held && self.asked.framing == Framing::Chunked;
         assert_eq!(body.ended, ends, "the terminator");
         assert_eq!(
             self.client.wire.state().shut,
             !report.clean || !self.asked.held
+        );
+        assert_eq!(
+            self.client.wire.state().given_back,
+            report.clean && self.asked.held
         );
         if report.clean {
             assert!(body.whole);
