@@ -75,7 +75,7 @@ def test_a_healthy_server() -> None:
         assert "the stream goes on after" in found["resume"]["found"]
 
 
-@pytest.mark.parametrize("every", [0.0, 0.02], ids=["quiet", "busy"])
+@pytest.mark.parametrize("every", [0.0, 0.05], ids=["quiet", "busy"])
 def test_an_nginx_that_buffers(every: float, tmp_path: Path) -> None:
     """As it happens: the header that tells it not to is ignored."""
     options = IGNORED + "proxy_read_timeout 60s;"
@@ -92,7 +92,7 @@ def test_an_nginx_that_buffers(every: float, tmp_path: Path) -> None:
     assert "`proxy_ignore_headers X-Accel-Buffering;`" in advice(found, "buffering")
 
 
-@pytest.mark.parametrize("every", [0.0, 0.02], ids=["quiet", "busy"])
+@pytest.mark.parametrize("every", [0.0, 0.05], ids=["quiet", "busy"])
 def test_an_nginx_that_does_not(every: float, tmp_path: Path) -> None:
     with (
         serving(H11) as (_, origin),

@@ -126,6 +126,7 @@ fn of_answer(facts: &Facts, answer: &Answer) -> Vec<Finding> {
     all.extend(length(headers));
     all.push(version(answer));
     all.extend(flow_findings::of(answer));
+    all.extend(size(answer));
     all
 }
 
@@ -294,6 +295,15 @@ fn length(headers: &HeaderMap) -> Option<Finding> {
              answers.",
         ),
     )
+}
+
+fn size(answer: &Answer) -> Option<Finding> {
+    answer.watch.too_large.then(|| {
+        Finding::problem("event size", "an event is over 16 MiB").advise(
+            "Clients with a limit give up on it. Is what comes a stream of events at all? Each ends \
+             with an empty line.",
+        )
+    })
 }
 
 fn version(answer: &Answer) -> Finding {

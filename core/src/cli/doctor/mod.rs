@@ -12,6 +12,9 @@ pub(super) mod wayside;
 
 use std::io;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
 
 use super::args::{DoctorArgs, Refused};
 use super::console::{Console, Style};
@@ -24,6 +27,8 @@ use crate::client::transport::Transport;
 use facts::{Facts, Outcome};
 use probe::{Case, Step, examine};
 
+/// How often the line of progress changes.
+const PROGRESS: Duration = Duration::from_millis(100);
 /// How long a connection may take, at most.
 const CONNECT: u64 = 10_000;
 
@@ -66,12 +71,22 @@ fn case(args: &DoctorArgs) -> Result<Case, Refused> {
         ..args.request.options()?
     };
     options.check()?;
-    let (target, _) = Target::new(&args.request.request()?, options.compression)?;
+    let origin = match args.origin.as_deref().map(HeaderValue::from_str) {
+        Some(Err(_)) => {
+            let message =
+                "--origin has a character that no header may have: give https://app.example";
+            return Err(Refused::Argument(message.into()));
+        }
+        Some(Ok(origin)) => Some(origin),
+        None => None,
+    };
+    let (target, last_event_id) = Target::new(&args.request.request()?, options.compression)?;
     Ok(Case {
         target,
         transport: Transport::new(&options)?,
         options,
-        origin: args.origin.clone(),
+        last_event_id,
+        origin,
         limit: args.seconds,
     })
 }
@@ -88,10 +103,14 @@ fn facts(case: Case, console: &mut Console<'_>) -> Result<Facts, String> {
         // The receiver waits for nothing else.
         let _ = found.send(examine(case, steps).await);
     });
+    let mut shown: Option<Instant> = None;
     // It ends with the examination, which holds the other end.
     for step in taken {
-        if console.shows_progress() {
+        // A busy stream is told of more often than anybody can read.
+        let is_due = shown.is_none_or(|shown| shown.elapsed() >= PROGRESS);
+        if console.shows_progress() && (is_due || !matches!(step, Step::Watching(..))) {
             console.progress(&line(&step, limit));
+            shown = Some(Instant::now());
         }
     }
     console.progress("");

@@ -33,7 +33,10 @@ pub(super) struct Case {
     pub(super) target: Target,
     pub(super) transport: Transport,
     pub(super) options: ClientOptions,
-    pub(super) origin: Option<String>,
+    /// Where to start, if not at the beginning.
+    pub(super) last_event_id: String,
+    /// The origin to claim.
+    pub(super) origin: Option<HeaderValue>,
     /// How long to watch, in milliseconds.
     pub(super) limit: u64,
 }
@@ -66,7 +69,7 @@ pub(super) async fn examine(case: Case, steps: Sender<Step>) -> Facts {
         let _ = steps.send(step);
     };
     tell(Step::Connecting);
-    let hop = case.target.hop(&case.more(), "");
+    let hop = case.target.hop(&case.more(), &case.last_event_id);
     let outcome = match case.lead(hop.clone(), case.limit, &tell).await {
         Led::NoConnection(error) => Outcome::NoConnection(error),
         Led::NoHead(mut none) => {
@@ -84,7 +87,9 @@ pub(super) async fn examine(case: Case, steps: Sender<Step>) -> Facts {
     };
     Facts {
         url: case.target.url.to_string(),
-        origin: case.origin,
+        origin: case
+            .origin
+            .map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned()),
         outcome,
     }
 }
@@ -92,11 +97,8 @@ pub(super) async fn examine(case: Case, steps: Sender<Step>) -> Facts {
 impl Case {
     /// Fields beside those of the request.
     fn more(&self) -> HeaderMap {
-        let value = self
-            .origin
-            .as_deref()
-            .and_then(|origin| HeaderValue::from_str(origin).ok());
-        value.map(|origin| (ORIGIN, origin)).into_iter().collect()
+        let origin = self.origin.clone();
+        origin.map(|origin| (ORIGIN, origin)).into_iter().collect()
     }
 
     /// Makes the request, and follows redirects, for at most `limit` milliseconds.
@@ -158,6 +160,7 @@ impl Case {
             return None;
         }
         hop.method = Method::HEAD;
+        hop.body = None;
         match self.lead(hop, SECOND_LOOK, &|_| {}).await {
             Led::Answer { exchange, .. } => Some(exchange.head),
             _ => None,
@@ -179,7 +182,7 @@ impl Case {
             not_followed,
             is_stream,
             said: String::new(),
-            watch: Watch::after(""),
+            watch: Watch::after(&self.last_event_id),
             watched: 0,
             end: End::Open,
             resume: Resume::NotTried,
@@ -242,7 +245,7 @@ impl Case {
         if self.target.method != Method::GET {
             return Resume::NotRepeated;
         }
-        let hop = self.target.hop(&HeaderMap::new(), from);
+        let hop = self.target.hop(&self.more(), from);
         let exchange = match self.lead(hop, SECOND_LOOK, &|_| {}).await {
             Led::Answer { exchange, .. } => exchange,
             Led::NoConnection(error) => return Resume::Failed(Some(error)),

@@ -257,4 +257,12 @@ fn a_connection_that_breaks_before_the_head_is_no_buffer() {
         ..no_head()
     })));
     assert_eq!(with(&found, Verdict::Problem), ["first byte"]);
+    let found = judged(Outcome::NoHead(Box::new(NoHead {
+        broke: Some(ClientError::new(
+            ClientErrorKind::Decode,
+            "encoded as deflate",
+        )),
+        ..no_head()
+    })));
+    assert_eq!(with(&found, Verdict::Problem), ["compression"]);
 }

@@ -49,6 +49,10 @@ fn bad_ones_are_named() {
         (&["tail", "ftp://x"], "http: and https:"),
         (&["tail", "http://"], "URL"),
         (&["doctor", "http://"], "URL"),
+        (
+            &["doctor", "--origin", "https://x\n", "http://x"],
+            "--origin",
+        ),
         (&["doctor", "--seconds", "0", "http://x"], "--seconds"),
         (&["doctor", "--color", "pink", "http://x"], "always"),
     ] {

@@ -291,6 +291,13 @@ fn watching_ends_early_only_when_all_is_known() {
 }
 
 #[test]
+fn an_event_without_an_end() {
+    let line = [b"data: ".as_slice(), &vec![b'x'; 17 << 20]].concat();
+    let found = of(answer(&HUB, &[(0, OPENING), (5000, &line)]));
+    assert_eq!(verdict(&found, "event size"), Verdict::Problem);
+}
+
+#[test]
 fn a_stream_is_a_small_thing_to_watch() {
     let mut watch = Watch::after("");
     for n in 0..10_000_u64 {
