@@ -50,9 +50,16 @@ export interface ReconnectOptions {
   maxDelay?: number | undefined
   /** A connection that lasted so long was a good one: delays start small again; 5 by default. */
   resetAfter?: number | undefined
-  /** The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. */
+  /**
+   * The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. Delays that no server
+   * has asked for may be shorter.
+   */
   minServerDelay?: number | undefined
-  /** The longest; 300 by default. */
+  /**
+   * The longest that the server can ask for; 300 by default. A random part comes on top, so that not all that were told
+   * the same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay` and
+   * `maxDelay` allow if that is more.
+   */
   maxServerDelay?: number | undefined
   /** How many tries in a row without a good connection among them; no limit by default. */
   maxRetries?: number | undefined
@@ -120,7 +127,7 @@ export interface EventSourceInit {
   signal?: AbortSignal | undefined
   /** The most bytes of one event; 16 MiB by default. */
   maxEventSize?: number | undefined
-  /** The longest silence: after the request, and between any two bytes. No limit by default. */
+  /** The longest time without a single byte in either direction. No limit by default. */
   timeout?: number | null | undefined
   /** For the connection to stand; 10 by default. `null`: as long as the system takes. */
   connectTimeout?: number | null | undefined

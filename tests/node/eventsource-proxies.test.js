@@ -96,9 +96,15 @@ test('a tunnel for https: by option, by the environment, and its refusal', async
     })
     await scripted([whole(407)], async server => {
       const refused = data(url, { ca: pem.ca, proxy: `http://127.0.0.1:${server.port}` })
-      await assert.rejects(refused, { kind: 'proxy' })
+      await assert.rejects(refused, { kind: 'proxy', status: 407, isRetryable: false })
+      // With all defaults, too: what a login is missing from is not asked again.
+      const source = new EventSource(url, { proxy: `http://127.0.0.1:${server.port}` })
+      await assert.rejects(collect(source), { kind: 'proxy', status: 407 })
+      assert.equal(server.exchanges.length, 2)
     })
   })
+  const headers = { 'Proxy-Authorization': 'Basic dTpw' }
+  assert.throws(() => new EventSource('http://a.test/', { headers }), /user:password@host:port/)
 })
 
 test('SOCKS5: numbers, names that the proxy looks up, credentials', async () => {

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import http2 from 'node:http2'
 import https from 'node:https'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -122,6 +123,15 @@ function compatible(server) {
   return server
 }
 
+test('what a connection waited for in vain is said', async () => {
+  const silent = net.createServer(socket => socket.on('error', () => {}).resume())
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const url = `https://127.0.0.1:${silent.address().port}/`
+  await assert.rejects(data(url, { connectTimeout: 0.1 }), { kind: 'timeout', message: /waited for 127\.0\.0\.1 to agree on TLS/ })
+  await new Promise(resolve => { silent.close(resolve) })
+})
+
 test('a Unix socket', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ssehub-'))
   const path = join(folder, 'server.sock')
@@ -179,6 +189,22 @@ test('compression: not asked for; asked for, event by event', async () => {
   })
   await scripted([whole(200, 'no gzip', 'Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n')], async ({ url }) => {
     await assert.rejects(data(url), { kind: 'decode' })
+  })
+})
+
+test('a content-encoding that is none is passed over; one that cannot be undone is an error, but no refusal fails for it', async () => {
+  const encoded = (status, encoding, more = '') =>
+    whole(status, status === 200 ? 'data: plain\n\n' : 'busy', `Content-Type: text/event-stream\r\nContent-Encoding: ${encoding}\r\n${more}`)
+  for (const encoding of ['none', 'utf-8']) {
+    await scripted([encoded(200, encoding)], async ({ url }) => {
+      assert.deepEqual(await data(url), ['plain'])
+    })
+  }
+  await scripted([encoded(200, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'decode' })
+  })
+  await scripted([encoded(403, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'status', status: 403 })
   })
 })
 

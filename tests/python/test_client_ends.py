@@ -136,7 +136,17 @@ def test_compressed_streams() -> None:
     packed = gzip.compress((A + B).encode())
     assert read(stream(packed, Content_Encoding="gzip"), reconnect=False)[0] == ["a", "b"]
     failure(DecodeError, stream(b"nonsense", Content_Encoding="gzip"), reconnect=False)
-    failure(DecodeError, stream(b"nonsense", Content_Encoding="unheard-of"), reconnect=False)
+    failure(DecodeError, stream(b"nonsense", Content_Encoding="deflate"), reconnect=False)
+
+
+@pytest.mark.parametrize("coding", ["none", "utf-8", "unheard-of"])
+def test_what_is_no_coding_is_passed_over(coding: str) -> None:
+    assert read(stream(A, Content_Encoding=coding), reconnect=False)[0] == ["a"]
+
+
+def test_a_refusal_is_one_whatever_it_is_encoded_with() -> None:
+    busy = answer(503, "busy", Content_Encoding="deflate", Retry_After="0")
+    assert read(busy, stream(A), DONE)[0] == ["a"]
 
 
 @pytest.mark.parametrize(

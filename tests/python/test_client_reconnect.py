@@ -132,7 +132,7 @@ def test_delays_grow_to_a_limit() -> None:
 
 def test_the_server_says_when() -> None:
     (delay,) = delays(stream(f"retry: 20000\n{A}"))
-    assert 20 <= delay <= 30
+    assert 20 <= delay <= 25
     (delay,) = delays(answer(503, Retry_After="120"))
     assert 120 <= delay <= 132
 
@@ -141,7 +141,14 @@ def test_the_server_may_not_say_anything() -> None:
     (delay,) = delays(answer(503, Retry_After="1000000"))
     assert 300 <= delay <= 330
     (delay,) = delays(stream(f"retry: 0\n{A}"), reconnect=Reconnect(min_server_delay=0.2))
-    assert 0.2 <= delay <= 1
+    assert 0.2 <= delay <= 0.25
+
+
+def test_what_the_server_may_ask_for_is_no_delay_of_ours() -> None:
+    rules = Reconnect(delay=1, min_server_delay=50, max_server_delay=60)
+    found = [delay for _ in range(5) for delay in delays(answer(500), reconnect=rules)]
+    assert all(0.1 <= delay <= 1 for delay in found)
+    assert len(set(found)) > 1
 
 
 def test_retry_after_of_a_refusal() -> None:

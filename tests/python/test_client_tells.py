@@ -64,8 +64,15 @@ def test_a_body_is_not_for_another_origin() -> None:
             data(EventSource(script.url, method="POST", content="x"))
         assert other.peers == []
         rules = Redirects(foreign_body=True)
-        assert data(EventSource(script.url, method="POST", content="x", redirects=rules)) == ["a"]
+        packed = {"Content-Encoding": "gzip", "X-Key": "c"}
+        source = EventSource(
+            script.url, method="POST", content="x", headers=packed, redirects=rules
+        )
+        assert data(source) == ["a"]
         assert other.peers[0].body == b"x"
+        # What describes the body goes with it, and nothing else.
+        assert other.peers[0].headers["content-encoding"] == "gzip"
+        assert "x-key" not in other.peers[0].headers
 
 
 @pytest.mark.parametrize("location", ["", "ftp://localhost/", "http://[/"])

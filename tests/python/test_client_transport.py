@@ -13,7 +13,7 @@ import pytest
 
 from processes import free_port, running, wait_for
 from scripted import Peer, scripted, stream
-from ssehub import ConnectError, EventSource, ProxyError, TlsError
+from ssehub import ConnectError, EventSource, ProxyError, StreamTimeoutError, TlsError
 from tls import Certificates, issue
 
 OK = stream("data: a\n\n")
@@ -117,6 +117,29 @@ def test_http_versions(http2: str, asked: bool | None) -> None:
     assert got == (("HTTP/2", "2") if two else ("HTTP/1.1", "1.1"))
 
 
+# Time.
+
+
+def test_what_was_waited_for() -> None:
+    with scripted(OK) as script, socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(StreamTimeoutError, match=r"waited for 127\.0\.0\.1 to agree on TLS"):
+            data(url, connect_timeout=0.1)
+        # In time, nothing is said.
+        assert data(script.url, connect_timeout=10) == ["a"]
+
+
+def test_closing_does_not_wait_for_a_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        with EventSource(f"https://127.0.0.1:{silent.getsockname()[1]}/"):
+            connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(20)
+            while connection.recv(65536):
+                pass  # Until it has left.
+
+
 # Proxies.
 
 
@@ -171,8 +194,26 @@ def test_a_proxy_for_https(certificates: Certificates) -> None:
 
 def test_a_proxy_that_refuses(certificates: Certificates) -> None:
     with scripted(no) as proxy, pytest.raises(ProxyError) as caught:
-        data("https://stream.example/", proxy=proxy.url)
+        # With all defaults: what a login is missing from is not asked again.
+        list(EventSource("https://stream.example/", proxy=proxy.url))
     assert isinstance(caught.value, ConnectionError)
+    assert (caught.value.status, caught.value.is_retryable) == (407, False)
+    assert "user:password@" in str(caught.value)
+    assert len(proxy.paths) == 1
+
+
+def test_credentials_of_a_proxy_are_not_for_the_server() -> None:
+    with pytest.raises(ValueError, match="user:password@host:port"):
+        data("http://stream.example/", headers={"Proxy-Authorization": "Basic bWU6c2VjcmV0"})
+
+
+def test_a_proxy_that_nobody_can_speak_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1")
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ProxyError, match="http_proxy names a socks4:// proxy"):
+        list(EventSource("http://stream.example/"))
 
 
 @pytest.mark.parametrize(

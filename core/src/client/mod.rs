@@ -6,7 +6,8 @@
 //!   v
 //! driver.rs                    one task per source, on the thread that all share (runtime.rs)
 //!   |-- session.rs             what to do next: backoff.rs, policy.rs, redirect.rs, request.rs. No I/O, no clock
-//!   '-- transport.rs           one request, one connection: connect.rs, proxy.rs, tls.rs, socket.rs, decode.rs
+//!   '-- transport.rs           one request, one connection: connect.rs (lookup.rs, proxy.rs, socks.rs, tls.rs,
+//!                              socket.rs), watchdog.rs, decode.rs
 //! ```
 //!
 //! # For a program
@@ -63,6 +64,7 @@ mod decode;
 mod driver;
 pub(crate) mod error;
 mod event_batch;
+mod lookup;
 mod notice;
 pub(crate) mod options;
 pub(crate) mod policy;
@@ -74,11 +76,13 @@ pub(crate) mod runtime;
 mod session;
 mod shared;
 mod socket;
+mod socks;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
 pub(crate) mod transport;
+mod watchdog;
 
 pub use error::{ClientError, ClientErrorKind, Refusal};
 pub use event_batch::EventBatch;

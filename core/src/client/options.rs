@@ -63,14 +63,18 @@ pub struct Reconnect {
     pub first: bool,
     /// The statuses that are worth another try.
     pub statuses: Vec<RangeInclusive<u16>>,
-    /// The first delay is a random one up to this; each further one in a row up to twice as much.
+    /// The first delay is a random one up to this, from a tenth of it or 100 ms on, whichever is less; each further one
+    /// in a row up to twice as much.
     pub delay: u64,
     /// The limit of that growth.
     pub max_delay: u64,
     /// A connection that lasted so long was a good one: delays start small again. So does one that brought events and
     /// ended in an orderly way.
     pub reset_after: u64,
-    /// What the server may ask for with `retry:` and `Retry-After`: other values are moved to the nearer bound.
+    /// What the server may ask for with `retry:` and `Retry-After`: other values are moved to the nearer bound. The
+    /// delay is that at least. A random part comes on top, of the upper bound, too, so that not all that were told the
+    /// same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay` and
+    /// `max_delay` allow if that is more. Delays that no server has asked for are not bounded by this.
     pub server_delay: RangeInclusive<u64>,
     /// How many tries in a row, without a good connection among them. `None`: no limit.
     pub max_retries: Option<u32>,
@@ -191,9 +195,10 @@ pub struct ClientOptions {
     pub check_content_type: bool,
     /// The limit on one event, decompressed.
     pub max_event_size: usize,
-    /// For the connection to stand: name, socket, proxy, TLS. `None`: as long as the system takes.
+    /// For the connection to stand: name, socket, proxy, TLS. Several addresses of a name share it. `None`: as long as
+    /// the system takes.
     pub connect_timeout: Option<u64>,
-    /// After the request, and between any two bytes. `None`: no limit.
+    /// Without a single byte in either direction, once the connection stands. `None`: no limit.
     pub idle_timeout: Option<u64>,
     /// Reading stops while so many events wait to be taken.
     pub max_queued_events: usize,

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::backoff::Backoff;
+use super::decode::Coding;
 use super::error::{ClientError, ClientErrorKind};
 use super::notice::{Answer, Ended, Gap, Notice, Opened, Question, Retry};
 use super::options::{ClientOptions, StopOn, When};
@@ -147,7 +148,13 @@ impl Session {
             return Do::Stop;
         };
         match verdict(&head, self.options.check_content_type) {
-            Verdict::Stream => self.open(&head, moment, out),
+            Verdict::Stream => match Coding::of(&head.headers).check() {
+                Ok(()) => self.open(&head, moment, out),
+                Err(error) => {
+                    let error = error.with_refusal(refusal(&head, Vec::new(), moment.wall));
+                    self.fail(error, out)
+                }
+            },
             Verdict::NoContent => self.conclude(Ended::NoContent, out),
             Verdict::Redirect => self.redirect(&hop, &head, moment, out),
             verdict => {

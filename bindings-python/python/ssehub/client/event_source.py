@@ -63,8 +63,8 @@ class EventSource(Handle):
             marks the end, such as "[DONE]", and is not yielded; or a function of an event, true for the last one.
         require_finish: An orderly end without `stop_on` is an UnfinishedError where it is no reason to reconnect. None:
             where `stop_on` is given.
-        timeout: Seconds without a single byte after which the connection counts as dead. Comments count, so give a bit
-            more than the time between the server's heartbeats. None: no limit.
+        timeout: Seconds without a single byte, in either direction, after which the connection counts as dead. Comments
+            count, so give a bit more than the time between the server's heartbeats. None: no limit.
         connect_timeout: Seconds for a connection to stand, TLS included. None: as long as the system takes.
         verify: The certificates to trust: True for the system's, PEM bytes, a PEM file; False accepts any.
         cert: Our certificate and its key: a PEM file, PEM bytes, or two files. Shown to the URL's own origin only.

@@ -85,6 +85,14 @@ impl End {
     pub(in crate::cli) fn is_cut(&self) -> bool {
         matches!(self, Self::Broken(error) if error.kind() == ClientErrorKind::Interrupted)
     }
+
+    /// The body is compressed, and not in a way that can be undone.
+    pub(in crate::cli) fn unreadable(&self) -> Option<&ClientError> {
+        match self {
+            Self::Broken(error) if error.kind() == ClientErrorKind::Decode => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// What came of coming back with the id of an event.

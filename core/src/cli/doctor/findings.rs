@@ -122,7 +122,7 @@ fn of_answer(facts: &Facts, answer: &Answer) -> Vec<Finding> {
     }
     all.push(caching(headers));
     all.push(accel_buffering(headers));
-    all.push(compression(headers));
+    all.push(compression(answer));
     all.extend(length(headers));
     all.push(version(answer));
     all.extend(flow_findings::of(answer));
@@ -271,8 +271,15 @@ fn accel_buffering(headers: &HeaderMap) -> Finding {
     }
 }
 
-fn compression(headers: &HeaderMap) -> Finding {
+fn compression(answer: &Answer) -> Finding {
     const CHECK: &str = "compression";
+    let headers = &answer.head.headers;
+    if let Some(error) = answer.end.unreadable() {
+        return Finding::problem(CHECK, shown(&error.to_string())).advise(
+            "Browsers cannot read that either. `Cache-Control: no-transform` asks those on the way \
+             not to compress.",
+        );
+    }
     match field(headers, &CONTENT_ENCODING).filter(|value| !value.eq_ignore_ascii_case("identity"))
     {
         None => Finding::ok(CHECK, "none"),

@@ -87,6 +87,9 @@ fn buffering(answer: &Answer, flow: &Flow) -> Finding {
             )
             .advise("Watch for longer, with --seconds.");
         }
+        Flow::Nothing if answer.end.unreadable().is_some() => {
+            return Finding::unknown(CHECK, "the body cannot be read");
+        }
         Flow::Nothing if compressed => Finding::problem(
             CHECK,
             format!(
@@ -260,6 +263,9 @@ fn end(answer: &Answer) -> Finding {
              that: less than {after} apart (`heartbeat` of a hub or a response)."
         ))
         .advise_each(&who_cuts(answer), Proxy::patient),
+        End::Broken(_) if answer.end.unreadable().is_some() => {
+            Finding::unknown(CHECK, "the body cannot be read")
+        }
         End::Broken(error) => Finding::problem(CHECK, shown(&error.to_string())).advise(
             "It broke in the middle of the stream, and not for its silence: the server's log, or \
              that of a proxy, may say why.",

@@ -51,12 +51,6 @@ pub(super) fn no_head(none: &NoHead) -> Vec<Finding> {
             .and_then(|head| on_the_way(&head.headers)),
     );
     all.push(match &none.broke {
-        Some(error) if error.kind() == ClientErrorKind::Decode => {
-            Finding::problem("compression", shown(&error.to_string())).advise(
-                "Browsers cannot read that either. `Cache-Control: no-transform` asks those on \
-                 the way not to compress.",
-            )
-        }
         Some(error) => Finding::problem("first byte", shown(&error.to_string())).advise(
             "The connection broke before an answer came: is it HTTP that is spoken at this port, \
              with or without TLS as the URL says? The server's log may say more.",

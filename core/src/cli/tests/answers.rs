@@ -1,6 +1,6 @@
 //! The head of an answer, and what stands in its place.
 
-use super::super::doctor::facts::{Facts, NoHead, Outcome};
+use super::super::doctor::facts::{End, Facts, NoHead, Outcome};
 use super::super::doctor::findings::{Verdict, findings};
 use super::{HUB, NGINX, advice, answer, head, judged, look, of, verdict, with};
 use crate::client::{ClientError, ClientErrorKind};
@@ -257,12 +257,15 @@ fn a_connection_that_breaks_before_the_head_is_no_buffer() {
         ..no_head()
     })));
     assert_eq!(with(&found, Verdict::Problem), ["first byte"]);
-    let found = judged(Outcome::NoHead(Box::new(NoHead {
-        broke: Some(ClientError::new(
-            ClientErrorKind::Decode,
-            "encoded as deflate",
-        )),
-        ..no_head()
-    })));
+}
+
+#[test]
+fn a_body_that_nobody_can_decode() {
+    let fields = [&HUB[..], &[("content-encoding", "gzip")]].concat();
+    let mut answer = answer(&fields, &[]);
+    let error = ClientError::new(ClientErrorKind::Decode, "the body cannot be decompressed");
+    (answer.watched, answer.end) = (1, End::Broken(error));
+    let found = of(answer);
     assert_eq!(with(&found, Verdict::Problem), ["compression"]);
+    assert_eq!(verdict(&found, "cuts"), Verdict::Unknown);
 }
