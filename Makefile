@@ -71,7 +71,7 @@ test: build system-deps ## Run all suites below but the slow one, then sum up
 
 .PHONY: test-rust
 test-rust: ## Core: unit, integration and documentation tests
-	cargo test
+	cargo test --features cli
 
 .PHONY: test-python
 test-python: $(PYTHON_BUILT) ## Python: tests/python and the examples in docstrings
@@ -125,7 +125,7 @@ clippy: export CARGO_TARGET_DIR := target/lint
 clippy: $(PYTHON_READY) ## The Rust part of lint
 	cargo fmt --all --check
 	@for crate in $(OTHER_CRATES); do cargo fmt --manifest-path "$$crate" --check || exit 1; done
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --features cli --all-targets -- -D warnings
 	# Bindings have no Rust tests, and as tests they would look unused.
 	cargo clippy -p ssehub-python -p ssehub-node -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps

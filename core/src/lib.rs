@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | `hub` | yes | [`Hub`] and all that needs a clock or a lock. Without it: events, encoder, parser, with `memchr` alone |
 //! | `client` | yes | [`EventSource`] and all that makes HTTP requests: see [`client`] |
+//! | `cli` | no | the command line, `ssehub tail` and `ssehub doctor`: see `cli` |
 #![cfg_attr(
     not(all(feature = "hub", unix)),
     allow(
@@ -34,6 +35,8 @@ mod options;
 mod topic;
 mod wire;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 

@@ -41,6 +41,13 @@ pub(crate) struct Transport {
     idle_timeout: Option<Duration>,
 }
 
+/// A connection that nothing was sent over yet.
+pub(crate) struct Standing {
+    pub(crate) connected: Connected,
+    /// Milliseconds until it stood.
+    pub(crate) after: u64,
+}
+
 /// The answer to a request.
 pub(crate) struct Exchange {
     pub(crate) head: Head,
@@ -70,8 +77,23 @@ impl Transport {
 
     /// Makes a request over a connection of its own, and waits for the head of the answer.
     pub(crate) async fn send(&self, hop: &Hop) -> Attempt<Exchange> {
+        let standing = self.stand(hop).await?;
+        self.ask(hop, standing).await
+    }
+
+    /// Makes the connection alone.
+    pub(crate) async fn stand(&self, hop: &Hop) -> Attempt<Standing> {
         let started = process().now();
         let connected = self.connect(hop).await?;
+        Ok(Standing {
+            connected,
+            after: process().now().saturating_sub(started),
+        })
+    }
+
+    /// Makes the request over it, and waits for the head of the answer.
+    pub(crate) async fn ask(&self, hop: &Hop, standing: Standing) -> Attempt<Exchange> {
+        let Standing { connected, after } = standing;
         let stands = process().now();
         let remote = connected.remote;
         let watchdog = Watchdog {
@@ -90,7 +112,7 @@ impl Transport {
                 _ => "HTTP/1.1",
             },
             remote,
-            connected_after: stands.saturating_sub(started),
+            connected_after: after,
             answered_after: process().now().saturating_sub(stands),
             headers: parts.headers,
         };
