@@ -3,11 +3,15 @@ import { types } from 'node:util'
 
 import { describe } from './data.js'
 import { EventTooLargeError, invalid } from './errors.js'
+import { checkKnown, readSignal } from './options.js'
 import { Parser } from './parser.js'
 
 /** The events of a Response, a ReadableStream, an IncomingMessage or any async iterable of bytes. */
-export function events(source, options = undefined) {
-  return new Events(open(source), new Parser(options))
+export function events(source, options = {}) {
+  checkKnown(options, ['maxEventSize', 'signal'], 'events()')
+  const parser = new Parser({ maxEventSize: options.maxEventSize })
+  const signal = readSignal(options.signal)
+  return new Events(open(source), parser, signal)
 }
 
 // What is read: `read()` gives `{ value, done }`, `cancel()` gives the source up.
@@ -25,7 +29,12 @@ function open(source) {
   const iterate = source[Symbol.asyncIterator] ?? source[Symbol.iterator]
   if (typeof iterate !== 'function' || types.isUint8Array(source)) throw unreadable(source)
   const iterator = iterate.call(source)
-  return { read: async () => iterator.next(), cancel: async () => iterator.return?.() }
+  const cancel = async () => {
+    // A stream's iterator would wait for the next bytes before it returns.
+    if (typeof source.destroy === 'function' && typeof source.pipe === 'function') source.destroy()
+    await iterator.return?.()
+  }
+  return { read: async () => iterator.next(), cancel }
 }
 
 const EMPTY = { read: async () => ({ value: undefined, done: true }), cancel: async () => undefined }
@@ -47,10 +56,17 @@ class Events {
   #pending = undefined
   #failure = undefined
   #done = false
+  #signal
+  #onAbort = () => this.#abort()
+  // Ends the wait for a chunk.
+  #interrupt = undefined
 
-  constructor(source, parser) {
+  constructor(source, parser, signal) {
     this.#source = source
     this.#parser = parser
+    this.#signal = signal
+    if (signal?.aborted) this.#abort()
+    else signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
   get lastEventId() {
@@ -97,10 +113,10 @@ class Events {
   async #pull() {
     while (this.#at >= this.#events.length) {
       if (this.#failure !== undefined) {
-        const failure = this.#failure
+        const { error } = this.#failure
         this.#failure = undefined
         this.#finish()
-        throw failure
+        throw error
       }
       if (this.#done) return { value: undefined, done: true }
       await this.#read()
@@ -109,36 +125,57 @@ class Events {
   }
 
   async #read() {
-    const { value, done } = await this.#source.read().catch(error => {
+    const chunk = this.#source.read()
+    const { value, done } = await (this.#signal === undefined ? chunk : this.#unlessAborted(chunk)).catch(error => {
+      // What it says after it was given up is of no interest.
+      if (this.#done || this.#failure !== undefined) return {}
       this.#finish()
       throw error
     })
     // It may have been given up meanwhile.
-    if (this.#done) return
-    if (done) {
-      this.#done = true
-      return
-    }
+    if (this.#done || this.#failure !== undefined) return
     this.#at = 0
     this.#events = []
+    if (done) {
+      this.#finish()
+      return
+    }
     try {
       this.#events = this.#parser.feed(value)
     } catch (error) {
       // The events before the one that is too large are still owed.
       if (error instanceof EventTooLargeError) this.#events = error.events
-      this.#failure = error
+      this.#failure = { error }
       this.#source.cancel(error).catch(() => {})
     }
+  }
+
+  // Promise.race would leave something behind with each chunk.
+  #unlessAborted(chunk) {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = reject
+      chunk.then(resolve, reject)
+    })
+  }
+
+  #abort() {
+    const { reason } = this.#signal
+    this.#events = []
+    this.#at = 0
+    this.#failure = { error: reason }
+    this.#interrupt?.(reason)
+    this.#source.cancel(reason).catch(() => {})
   }
 
   #finish() {
     this.#done = true
     this.#events = []
     this.#at = 0
+    this.#signal?.removeEventListener('abort', this.#onAbort)
   }
 }
 
-/** Bytes in, events out. */
+/** Bytes in, events out. What aborts it is `pipeThrough`'s own signal. */
 export class EventSourceStream extends TransformStream {
   constructor(options = undefined) {
     const parser = new Parser(options)

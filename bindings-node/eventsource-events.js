@@ -71,3 +71,9 @@ export class ErrorEvent extends Event {
     return `ErrorEvent ${inspect({ type, message, status, attempt, delay, error }, options)}`
   }
 }
+
+/** The ends that are no failures, and yet not the stream's own word, as listeners for `error` are told of them. */
+export const ENDS = {
+  no_content: { message: 'the server answered with status 204: there is nothing more', status: 204 },
+  end_of_stream: { message: 'the stream has ended, and is not one to reconnect to' },
+}

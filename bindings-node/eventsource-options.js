@@ -38,6 +38,7 @@ const NAMES = [
   'proxy',
   'unixSocket',
   'onGap',
+  'onComment',
   'onRedirect',
 ]
 
@@ -58,6 +59,7 @@ export function readSourceOptions(url, options) {
     headers: typeof headers === 'function' ? headers : undefined,
     stopOn: stopOn.test,
     onGap: readFunction(options.onGap, 'onGap'),
+    onComment: readFunction(options.onComment, 'onComment'),
     onRedirect: readFunction(options.onRedirect, 'onRedirect'),
   }
   const settings = {
@@ -71,8 +73,9 @@ export function readSourceOptions(url, options) {
     askRedirects: functions.onRedirect !== undefined,
     stopOnData: stopOn.data,
     stopOnEvent: stopOn.event,
-    requireFinish: readBoolean(options.requireFinish, 'requireFinish', false),
+    requireFinish: readBoolean(options.requireFinish, 'requireFinish', options.stopOn !== undefined),
     askHeaders: functions.headers !== undefined,
+    comments: functions.onComment !== undefined,
     compression: readBoolean(options.compression, 'compression', false),
     checkContentType: readBoolean(options.checkContentType, 'checkContentType', true),
     maxEventSize: readMaxEventSize(options.maxEventSize),
@@ -95,12 +98,6 @@ export function readUrl(url) {
   } catch {
     throw new DOMException(`not an absolute URL: ${String(url)}`, 'SyntaxError')
   }
-}
-
-export function readSignal(signal) {
-  if (signal == null) return undefined
-  if (!(signal instanceof AbortSignal)) throw invalid(`signal is an AbortSignal, not ${describe(signal)}`)
-  return signal
 }
 
 /** Header fields of whatever `fetch` takes as such, as two lists. Several values of one name may be an array. */
@@ -195,7 +192,7 @@ const RECONNECT = [
 ]
 
 function readReconnect(reconnect) {
-  // As in browsers: an answer with another status than 200 is final.
+  // Browser code expects what browsers do: an answer with another status than 200 is final.
   if (reconnect === undefined) return { statuses: [] }
   if (typeof reconnect === 'boolean') return { when: reconnect ? 'always' : 'never' }
   checkKnown(reconnect, RECONNECT, 'reconnect')

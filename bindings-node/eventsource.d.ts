@@ -18,7 +18,9 @@ export interface HeadersQuestion {
 
 /** A redirect that is about to be followed. */
 export interface RedirectQuestion {
+  /** The URL that answered with the redirect, without credentials. */
   from: string
+  /** The URL that would be asked next: absolute, without credentials. */
   to: string
   /** 301, 302, 303, 307 or 308. */
   status: number
@@ -37,7 +39,10 @@ export interface ReconnectOptions {
   when?: 'get' | 'always' | 'error' | 'never' | undefined
   /** Whether a first attempt that fails is repeated, too; true by default. */
   first?: boolean | undefined
-  /** The statuses that are worth another try, single or as pairs from-to; 429 and 500 to 599 by default. */
+  /**
+   * The statuses that are worth another try, single or as pairs from-to; 429 and 500 to 599 by default. (Where
+   * `reconnect` is not given at all: none, as in browsers.)
+   */
   statuses?: readonly (number | readonly [number, number])[] | undefined
   /** The first delay is a random one up to this, each further one in a row up to twice as much; 1 by default. */
   delay?: number | undefined
@@ -45,9 +50,16 @@ export interface ReconnectOptions {
   maxDelay?: number | undefined
   /** A connection that lasted so long was a good one: delays start small again; 5 by default. */
   resetAfter?: number | undefined
-  /** The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. */
+  /**
+   * The least delay that the server can ask for with `retry:` and `Retry-After`; 0.1 by default. Delays that no server
+   * has asked for may be shorter.
+   */
   minServerDelay?: number | undefined
-  /** The longest; 300 by default. */
+  /**
+   * The longest that the server can ask for; 300 by default. A random part comes on top, so that not all that were told
+   * the same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay` and
+   * `maxDelay` allow if that is more.
+   */
   maxServerDelay?: number | undefined
   /** How many tries in a row without a good connection among them; no limit by default. */
   maxRetries?: number | undefined
@@ -90,10 +102,13 @@ export interface EventSourceInit {
   lastEventId?: string | undefined
   /**
    * By default as browsers do it: GET requests reconnect when their connection fails or ends, and an answer with
-   * another status than 200 is final. `true`: requests of all methods, also after 429 and 5xx, when `Retry-After`
-   * says. `false`: never. With an object, GET requests, also after 429 and 5xx.
+   * another status than 200 is final, 429 and 5xx among them: code that was written for browsers relies on it. (The
+   * Python package, which has no such code to be true to, tries again after 429 and 5xx.) `true`: requests of all
+   * methods, also after 429 and 5xx, when `Retry-After` says. `false`: never. With an object, even an empty one, GET
+   * requests, also after 429 and 5xx.
    */
   reconnect?: boolean | ReconnectOptions | undefined
+  /** Whether redirects are followed, and which; true by default: up to 10 in a row. */
   redirects?: boolean | RedirectOptions | undefined
   /** Asked before a redirect is followed. */
   onRedirect?: ((redirect: RedirectQuestion) => boolean | Promise<boolean>) | undefined
@@ -103,13 +118,16 @@ export interface EventSourceInit {
    * `finished`, and closes the source.
    */
   stopOn?: string | { data: string } | { event: string } | ((event: ServerSentEvent) => boolean) | undefined
-  /** Whether an orderly end without `stopOn` is an error, where it is not a reason to reconnect. */
+  /**
+   * Whether an orderly end without `stopOn` is an error, where it is not a reason to reconnect. By default, where
+   * `stopOn` is given.
+   */
   requireFinish?: boolean | undefined
   /** Closes the source when it aborts. A loop then throws its reason. */
   signal?: AbortSignal | undefined
   /** The most bytes of one event; 16 MiB by default. */
   maxEventSize?: number | undefined
-  /** The longest silence: after the request, and between any two bytes. No limit by default. */
+  /** The longest time without a single byte in either direction. No limit by default. */
   timeout?: number | null | undefined
   /** For the connection to stand; 10 by default. `null`: as long as the system takes. */
   connectTimeout?: number | null | undefined
@@ -131,10 +149,16 @@ export interface EventSourceInit {
   proxy?: string | false | null | undefined
   /** The path of a server's socket. The URL then gives `Host` and path only. */
   unixSocket?: string | undefined
-  /** Told when a hub says that events are lost. A loop gets an event of type `ssehub:gap` where this is not given. */
-  onGap?: ((gap: Gap) => void) | undefined
+  /**
+   * Told when a hub says that events are lost. A loop gets an event of type `ssehub:gap` where this is not given.
+   * What it throws ends the source; so does its promise, which nothing waits for, when it rejects.
+   */
+  onGap?: ((gap: Gap) => unknown) | undefined
+  /** Told the text of each comment, such as a heartbeat, in its place among the events. It may fail as `onGap` may. */
+  onComment?: ((comment: string) => unknown) | undefined
 }
 
+/** Certificates or keys in PEM, as text or bytes: one or several in a row, or a list of such. */
 export type Pem = string | Uint8Array | readonly (string | Uint8Array)[]
 
 /** The head of a stream. */
@@ -188,22 +212,35 @@ export class EventSourceError extends SSEHubError {
   readonly isRetryable: boolean
 }
 
+/** What is known about an {@link EventSourceError}: its fields of the same names. */
 export interface EventSourceErrorDetails {
+  /** What a function of the caller's has thrown; undefined where the failure is not one of those. */
   cause: unknown
+  /** The URL after redirects, without credentials. */
   url: string | undefined
+  /** The status of an answer that opened no stream. */
   status: number | undefined
+  /** The header fields of that answer. */
   headers: Headers | undefined
+  /** The first 64 KiB of its body. */
   body: Buffer | undefined
+  /** What its `Retry-After` says, in seconds from then. */
   retryAfter: number | undefined
+  /** Whether the same request may succeed later; false by default. */
   isRetryable: boolean
 }
 
-/** What listeners for `error` get. `readyState` says whether there will be another attempt. */
+/**
+ * What listeners for `error` get: the standard's plain event (HTML, 9.2.3 "Processing model"), and what is known.
+ * `readyState` says whether there will be another attempt (`CONNECTING`), or none (`CLOSED`).
+ */
 export class ErrorEvent extends Event {
   constructor(type: string, details?: Partial<ErrorEventDetails>)
-  /** What happened; undefined after status 204. */
+  /** What happened; undefined after the good ends: status 204, and the end of a stream that is not asked for again. */
   readonly error: EventSourceError | undefined
+  /** The same in words. */
   readonly message: string
+  /** The status of the answer, where that is what happened. */
   readonly status: number | undefined
   /** The same as `status`. */
   readonly code: number | undefined
@@ -213,18 +250,30 @@ export class ErrorEvent extends Event {
   readonly delay: number | undefined
 }
 
+/** What is known about an {@link ErrorEvent}: its fields of the same names. */
 export interface ErrorEventDetails {
+  /** What happened, where it is a failure. */
   error: EventSourceError | undefined
+  /** By default the error's. */
   message: string
+  /** By default the error's. */
   status: number | undefined
+  /** Attempts so far, from 1; undefined where no other follows. */
   attempt: number | undefined
+  /** Seconds until the next attempt; undefined where there is none. */
   delay: number | undefined
 }
 
-/** What listeners get, by type. All other types are events of the stream. */
+/** What listeners get, by type. All other types are events of the stream, as `MessageEvent`s. */
 export interface EventSourceEventMap {
+  /** A stream is open, anew after each reconnect. An event of the stream may be of this type, too. */
   open: Event
+  /** An event of the stream without a type of its own. */
   message: MessageEvent
+  /**
+   * A stream is over, or an attempt has failed: see {@link ErrorEvent}. Not after `close()`, an abort, or `stopOn`. An
+   * event of the stream that is of this type comes as a `MessageEvent`, which has `data`.
+   */
   error: ErrorEvent
 }
 
@@ -251,19 +300,31 @@ export class EventSource extends EventTarget implements AsyncIterable<ServerSent
    * @throws {RangeError} a number that cannot be
    */
   constructor(url: string | URL, options?: EventSourceInit)
+  /** No stream is open: an attempt is under way, or the next one is waited for. */
   static readonly CONNECTING: 0
+  /** A stream is open. */
   static readonly OPEN: 1
+  /** There will be no more: closed, at its end, or given up. */
   static readonly CLOSED: 2
+  /** {@link EventSource.CONNECTING} */
   readonly CONNECTING: 0
+  /** {@link EventSource.OPEN} */
   readonly OPEN: 1
+  /** {@link EventSource.CLOSED} */
   readonly CLOSED: 2
+  /** The URL as it was given, serialised (HTML, 9.2.2 "The EventSource interface"). Redirects do not change it. */
   get url(): string
+  /** What the option of this name said. It has no effect: there are no cookies here, and no CORS. */
   get withCredentials(): boolean
+  /** Where it stands, after what listeners and loops were told: one of the constants. */
   get readyState(): 0 | 1 | 2
+  /** Called when a stream is open: an event handler of the standard, one beside all listeners. */
   get onopen(): ((this: EventSource, event: Event) => any) | null
   set onopen(listener: ((this: EventSource, event: Event) => any) | null)
+  /** Called with each event of the stream that has no type of its own. */
   get onmessage(): ((this: EventSource, event: MessageEvent) => any) | null
   set onmessage(listener: ((this: EventSource, event: MessageEvent) => any) | null)
+  /** Called when a stream is over or an attempt has failed; and with events of the stream of type `error`. */
   get onerror(): ((this: EventSource, event: ErrorEvent) => any) | null
   set onerror(listener: ((this: EventSource, event: ErrorEvent) => any) | null)
   /** Cuts the connection, at once, and frees all. */
@@ -278,7 +339,9 @@ export class EventSource extends EventTarget implements AsyncIterable<ServerSent
    * its events.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ServerSentEvent> & AsyncDisposable
+  /** `close()`, for `using`. */
   [Symbol.dispose](): void
+  /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
   /** The last event id, as far as events were told. */
   get lastEventId(): string

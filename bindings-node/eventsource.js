@@ -2,8 +2,10 @@
 import { AsyncResource } from 'node:async_hooks'
 
 import { EventSourceError } from './eventsource-errors.js'
-import { ErrorEvent, MessageEvent } from './eventsource-events.js'
-import { readSignal, readSourceOptions, readUrl } from './eventsource-options.js'
+import { ENDS, ErrorEvent, MessageEvent } from './eventsource-events.js'
+import { Loop, resolvers } from './eventsource-loop.js'
+import { readSourceOptions, readUrl } from './eventsource-options.js'
+import { readSignal } from './options.js'
 import { GAP, Source } from './sources.js'
 
 const CONNECTING = 0
@@ -26,7 +28,7 @@ export class EventSource extends EventTarget {
   #source = undefined
   #functions
   #onReady
-  // Events that were taken and not yet told, and the next of them.
+  // Events (or a comment) that were taken and not yet told, and the next of them.
   #events = []
   #at = 0
   #lastEventId
@@ -164,16 +166,18 @@ export class EventSource extends EventTarget {
     return this.#handlers.get(type)?.listener ?? null
   }
 
+  // As the standard has it: any object is kept and shown, and called if it can be. Everything else is null.
   #handle(type, listener) {
     const known = this.#handlers.get(type)
-    if (typeof listener !== 'function') {
+    if (typeof listener !== 'function' && (typeof listener !== 'object' || listener === null)) {
       if (known !== undefined) this.removeEventListener(type, known.handle)
       this.#handlers.delete(type)
     } else if (known !== undefined) {
       // It keeps its place among the listeners.
       known.listener = listener
     } else {
-      const handler = { listener, handle: event => handler.listener.call(this, event) }
+      const handle = event => typeof handler.listener === 'function' ? handler.listener.call(this, event) : undefined
+      const handler = { listener, handle }
       this.#handlers.set(type, handler)
       this.addEventListener(type, handler.handle)
     }
@@ -224,6 +228,10 @@ export class EventSource extends EventTarget {
         this.#tellGap(event)
         continue
       }
+      if (event.data === undefined) {
+        this.#call('onComment', event.comment)
+        continue
+      }
       const last = this.#functions.stopOn !== undefined && this.#call('stopOn', event)
       // The call may have closed it, or failed.
       if (this.#readyState === CLOSED) return false
@@ -244,18 +252,22 @@ export class EventSource extends EventTarget {
     this.#close()
   }
 
-  // Calls a function of the caller's, in the middle of our own work. Where it throws, all is over.
+  // Calls a function of the caller's, in the middle of our own work. Where it throws or rejects, all is over.
   #call(name, argument) {
     try {
       const result = this.#functions[name](argument)
-      if (name === 'stopOn' && typeof result?.then === 'function') {
-        throw new TypeError('it is called for each event, and cannot be async')
-      }
-      return result
+      if (typeof result?.then !== 'function') return result
+      // A promise may be late.
+      result.then(undefined, cause => this.#readyState === CLOSED ? undefined : this.#callFailed(name, cause))
+      if (name === 'stopOn') throw new TypeError('it is called for each event, and cannot be async')
     } catch (cause) {
-      this.#fail(new EventSourceError(`${name} has thrown: ${cause?.message ?? cause}`, 'callback', { cause }))
-      return undefined
+      this.#callFailed(name, cause)
     }
+    return undefined
+  }
+
+  #callFailed(name, cause) {
+    this.#fail(new EventSourceError(`${name} has thrown: ${cause?.message ?? cause}`, 'callback', { cause }))
   }
 
   #dispatch({ event, data, id }) {
@@ -275,16 +287,18 @@ export class EventSource extends EventTarget {
         // A restart is no failure.
         if (notice.error.kind !== 'restarted') this.dispatchEvent(new ErrorEvent('error', notice))
         break
+      case 'comment':
+        // It waits its turn like an event: a loop may still be busy with the one before it.
+        this.#events = [notice]
+        break
       case 'gap':
         this.#events = [notice.event]
         break
       case 'ended':
         this.#finished = notice.reason !== 'end_of_stream'
         this.#close()
-        if (notice.reason === 'no_content') {
-          const message = 'the server answered with status 204: there is nothing more'
-          this.dispatchEvent(new ErrorEvent('error', { message, status: 204 }))
-        }
+        // As browsers tell each end. That of a stream which has said that it is complete is no surprise.
+        if (notice.reason !== 'stopped') this.dispatchEvent(new ErrorEvent('error', ENDS[notice.reason]))
         break
       default:
         this.#fail(notice.error)
@@ -352,44 +366,6 @@ export class EventSource extends EventTarget {
     }
     Object.defineProperty(this.prototype, Symbol.toStringTag, { value: 'EventSource', configurable: true })
   }
-}
-
-// All loops over one source share its events.
-class Loop {
-  #next
-  #close
-
-  constructor(next, close) {
-    this.#next = next
-    this.#close = close
-  }
-
-  next() {
-    return this.#next()
-  }
-
-  /** Leaving a loop closes the source. */
-  async return(value) {
-    this.#close()
-    return { value, done: true }
-  }
-
-  [Symbol.asyncIterator]() {
-    return this
-  }
-
-  async [Symbol.asyncDispose]() {
-    this.#close()
-  }
-}
-
-function resolvers() {
-  const made = {}
-  made.promise = new Promise((resolve, reject) => {
-    made.resolve = resolve
-    made.reject = reject
-  })
-  return made
 }
 
 const readResponse = ({ status, headers, url, http, remote, attempt }) =>

@@ -137,9 +137,17 @@ export interface EventReader extends AsyncIterableIterator<ServerSentEvent> {
  * for await (const { event, data } of events(await fetch(url))) console.log(event, data)
  * ```
  */
-export function events(source: EventSourceInput, options?: ParserOptions): EventReader
+export function events(source: EventSourceInput, options?: EventsOptions): EventReader
 
-/** Bytes in, events out: `response.body.pipeThrough(new EventSourceStream())`. */
+export interface EventsOptions extends ParserOptions {
+  /** Gives the source up when it aborts, at once. The loop then throws its reason. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Bytes in, events out: `response.body.pipeThrough(new EventSourceStream())`. To be able to give up, hand `pipeThrough`
+ * a signal: `pipeThrough(new EventSourceStream(), { signal })`.
+ */
 export class EventSourceStream extends TransformStream<Uint8Array, ServerSentEvent> {
   constructor(options?: ParserOptions)
 }
@@ -406,7 +414,10 @@ export class Hub implements AsyncDisposable {
   subscribe(...topics: [string | TopicPattern, ...(string | TopicPattern)[]]): Subscription
   subscribe(...args: [string | TopicPattern, ...(string | TopicPattern)[], SubscribeOptions]): Subscription
 
-  /** Ends streams at their next event boundary: after a logout, say. Returns how many. */
+  /**
+   * Ends streams at their next event boundary: after a logout, say. Those that are up to date still get what was
+   * published before; none of them gets anything that is published later. Returns how many.
+   */
   disconnect(which: DisconnectOptions): number
   /** Readers of a topic now, those of matching patterns included. */
   subscribers(topic: string): number

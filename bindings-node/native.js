@@ -15,6 +15,7 @@ export const {
   parserNew,
   parserRetry,
   parserTake,
+  runCli,
   sourceAnswerFailed,
   sourceAnswerHeaders,
   sourceAnswerRedirect,

@@ -65,6 +65,12 @@ export function readBoolean(value, name, otherwise) {
   return value
 }
 
+export function readSignal(signal) {
+  if (signal == null) return undefined
+  if (!(signal instanceof AbortSignal)) throw invalid(`signal is an AbortSignal, not ${describe(signal)}`)
+  return signal
+}
+
 /** A name in the sense of topics and keys: text. The engine checks the rest. */
 export function readName(value, name) {
   if (typeof value !== 'string') throw invalid(`${name} is text, not ${describe(value)}`)

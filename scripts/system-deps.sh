@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests need programs that are not Python's or Node's: Chromium and its driver (tests/browser), nginx
-# (tests/python/test_nginx.py). Checks that they are here; where they are not, installs Debian's (as
-# root), or prints the command to run and fails. It never skips.
+# (tests/python/test_nginx.py, test_cli_doctor.py, tests/node/cli.test.js). Checks that they are here;
+# where they are not, installs Debian's (as root), or prints the command to run and fails. It never skips.
 #
 # CHROMIUM and CHROMEDRIVER may name other programs; the tests use what they name.
 set -euo pipefail

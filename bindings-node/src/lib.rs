@@ -7,6 +7,7 @@
     allow(dead_code, reason = "napi registers its exports in real builds only")
 )]
 
+mod cli;
 mod client;
 mod error;
 mod event;

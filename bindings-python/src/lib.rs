@@ -4,6 +4,7 @@
     reason = "the comments on what is exported are Python's docstrings, in Python's words"
 )]
 
+mod cli;
 mod client;
 mod data;
 mod engine;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _ssehub {
+    #[pymodule_export]
+    use crate::cli::run_cli;
     #[pymodule_export]
     use crate::client::{PyEventSource, PyWake};
     #[pymodule_export]

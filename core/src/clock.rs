@@ -18,8 +18,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         return;
     }
     let hub = Arc::downgrade(shared);
-    let thread = std::thread::Builder::new().name("ssehub-clock".into());
-    if thread.spawn(move || run(&hub)).is_err() {
+    if crate::thread::spawn("ssehub-clock", move || run(&hub)).is_err() {
         // No thread to be had: each call still drops a few. Try again with a later one.
         shared.clock.store(false, Ordering::Release);
     }

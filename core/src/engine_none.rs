@@ -73,7 +73,7 @@ impl Engine {
 }
 
 impl Owner for Engine {
-    fn disconnect(&self, _: Option<&str>, _: Option<&str>, _: Option<&Arc<[u8]>>) -> usize {
+    fn disconnect(&self, _: Option<&str>, _: Option<&str>, _: Option<&Arc<[u8]>>, _: u64) -> usize {
         match self.none {}
     }
 

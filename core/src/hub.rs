@@ -242,7 +242,8 @@ impl Hub {
     }
 
     /// Ends streams at their next frame boundary: those with this key, those that read this topic, or those with both.
-    /// `event` is their farewell. Returns how many.
+    /// `event` is their farewell. What was published before still goes to those that are up to date; nothing that is
+    /// published later goes to any of them. Returns how many.
     ///
     /// # Errors
     /// `InvalidArgument` where neither key nor topic is given.
@@ -259,10 +260,11 @@ impl Hub {
             ));
         }
         let last: Option<Arc<[u8]>> = event.map(|event| event.encode().into());
+        let through = self.shared.head.load(Ordering::Acquire);
         Ok(self
             .shared
             .owners()
-            .map(|owner| owner.disconnect(key, topic, last.as_ref()))
+            .map(|owner| owner.disconnect(key, topic, last.as_ref(), through))
             .sum())
     }
 
@@ -379,6 +381,7 @@ impl Hub {
             through: self.shared.table().head(),
             farewells,
         });
+        self.shared.set_plan(Some(plan.clone()));
         for owner in self.shared.owners() {
             owner.drain(&plan);
         }
@@ -391,6 +394,7 @@ impl Hub {
 
     /// Takes new streams again after a drain: the server was started anew in the same process.
     pub fn resume(&self) {
+        self.shared.set_plan(None);
         let _ = self.shared.state.compare_exchange(
             State::Draining as u8,
             State::Open as u8,

@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | `hub` | yes | [`Hub`] and all that needs a clock or a lock. Without it: events, encoder, parser, with `memchr` alone |
 //! | `client` | yes | [`EventSource`] and all that makes HTTP requests: see [`client`] |
+//! | `cli` | no | the command line, `ssehub tail` and `ssehub doctor`: see `cli` |
 #![cfg_attr(
     not(all(feature = "hub", unix)),
     allow(
@@ -34,10 +35,12 @@ mod options;
 mod topic;
 mod wire;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 
-#[cfg(all(unix, any(feature = "hub", feature = "client")))]
+#[cfg(any(feature = "hub", feature = "client"))]
 mod thread;
 
 #[cfg(feature = "hub")]
@@ -80,7 +83,7 @@ pub use options::{
 };
 pub use topic::cursor::GapReason;
 pub use wire::encode::encode;
-pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parser};
+pub use wire::parse::{DEFAULT_MAX_EVENT_SIZE, Parsed, Parser};
 
 #[cfg(feature = "hub")]
 pub use batch::Batch;

@@ -7,9 +7,15 @@ use crate::delivery::{EndReason, Token};
 
 /// Whoever has streams: a selector. What the hub asks of all of them.
 pub(crate) trait Owner: Send + Sync {
-    /// Ends the streams of a key, of a topic, or of both, with a farewell. How many.
-    fn disconnect(&self, key: Option<&str>, topic: Option<&str>, last: Option<&Arc<[u8]>>)
-    -> usize;
+    /// Ends the streams of a key, of a topic, or of both, with a farewell. How many. Who is up to date still gets what
+    /// was published up to `through`, and nobody gets anything later.
+    fn disconnect(
+        &self,
+        key: Option<&str>,
+        topic: Option<&str>,
+        last: Option<&Arc<[u8]>>,
+        through: u64,
+    ) -> usize;
 
     /// Ends one stream.
     fn end(&self, token: Token, reason: EndReason, last: Option<&Arc<[u8]>>);

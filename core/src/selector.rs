@@ -4,6 +4,7 @@
 //! A stream is asked for one delivery at a time ([`Selector::poll`]). While its host writes that, the cursor stays
 //! where it is and what is published meanwhile becomes the next delivery, joined: slow clients cost a position.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -249,6 +250,7 @@ impl Inner {
         &self,
         reason: EndReason,
         last: Option<&Arc<[u8]>>,
+        through: u64,
         which: impl Fn(&Stream) -> bool,
     ) -> usize {
         let mut streams = self.lock();
@@ -257,7 +259,7 @@ impl Inner {
         for (index, (life, stream)) in streams_ref.places.iter_mut().enumerate() {
             if let Some(stream) = stream
                 && which(stream)
-                && stream.end(reason, last.cloned())
+                && stream.end(reason, last.cloned(), through)
             {
                 count += 1;
                 streams_ref.flagged.push(Token {
@@ -291,8 +293,9 @@ impl Owner for Inner {
         key: Option<&str>,
         topic: Option<&str>,
         last: Option<&Arc<[u8]>>,
+        through: u64,
     ) -> usize {
-        self.end_where(EndReason::Kick, last, |stream| {
+        self.end_where(EndReason::Kick, last, through, |stream| {
             stream.connection
                 && key.is_none_or(|key| stream.key.as_deref() == Some(key))
                 && topic
@@ -303,7 +306,7 @@ impl Owner for Inner {
     fn end(&self, token: Token, reason: EndReason, last: Option<&Arc<[u8]>>) {
         let mut streams = self.lock();
         if let Some(stream) = streams.get_mut(token) {
-            stream.end(reason, last.cloned());
+            stream.end(reason, last.cloned(), 0);
             streams.flagged.push(token);
         }
         drop(streams);
@@ -311,7 +314,8 @@ impl Owner for Inner {
     }
 
     fn close_all(&self) {
-        self.end_where(EndReason::Drain, None, |_| true);
+        let head = self.shared.head.load(Ordering::Acquire);
+        self.end_where(EndReason::Drain, None, head, |_| true);
     }
 
     fn drain(&self, plan: &Arc<Plan>) {

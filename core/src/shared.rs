@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::MAX_RETRY;
 use crate::id::EventId;
 use crate::options::HubOptions;
-use crate::registry::{Owner, Registry};
+use crate::registry::{Owner, Plan, Registry};
 use crate::stats::Counters;
 use crate::topic::table::Table;
 
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) clock: AtomicBool,
     // The writers, from the first socket on.
     engine: Mutex<Option<Arc<Engine>>>,
+    // The drain that is under way: connections that come late share it.
+    plan: Mutex<Option<Arc<Plan>>>,
     // How many of the connections are the engine's, by mode.
     detached: AtomicUsize,
     held: AtomicUsize,
@@ -68,6 +70,7 @@ impl Shared {
             state: AtomicU8::new(State::Open as u8),
             clock: AtomicBool::new(false),
             engine: Mutex::default(),
+            plan: Mutex::default(),
             detached: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             closing: (Mutex::new(()), Condvar::new()),
@@ -120,6 +123,18 @@ impl Shared {
         let started = Engine::start(self)?;
         *engine = Some(started.clone());
         Ok(started)
+    }
+
+    /// How connections end that come now, while the hub drains.
+    pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
+        self.plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_plan(&self, plan: Option<Arc<Plan>>) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
     /// How many connections the engine has in a mode.

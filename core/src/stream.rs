@@ -23,7 +23,7 @@ pub(crate) struct Ending {
     pub(crate) at: u64,
     /// When it must have happened, at whatever price.
     pub(crate) deadline: u64,
-    /// Events up to here still go out.
+    /// Events up to here still go out; after a drain has begun also later ones.
     pub(crate) through: u64,
     pub(crate) last: Option<Arc<[u8]>>,
 }
@@ -106,8 +106,9 @@ impl Stream {
         }
     }
 
-    /// Decides on an end at the next frame boundary. Whether there was none before.
-    pub(crate) fn end(&mut self, reason: EndReason, last: Option<Arc<[u8]>>) -> bool {
+    /// Decides on an end at the next frame boundary. Who waits for more still gets what was published up to `through`.
+    /// Whether no end was decided on before.
+    pub(crate) fn end(&mut self, reason: EndReason, last: Option<Arc<[u8]>>, through: u64) -> bool {
         if self.ended
             || self
                 .ending
@@ -124,7 +125,7 @@ impl Stream {
                 .ending
                 .as_ref()
                 .map_or(u64::MAX, |ending| ending.deadline),
-            through: 0,
+            through: if self.waiting { through } else { 0 },
             last,
         }));
         true
@@ -152,17 +153,28 @@ impl Stream {
         }));
     }
 
-    /// Why and with what the stream ends now, if it does. Before a drain it gets what was published, unless it has all.
+    /// Why and with what the stream ends now, if it does. Before that it gets what was published, unless it has all.
     pub(crate) fn is_to_end(
         &self,
         now: u64,
         has_all: bool,
     ) -> Option<(EndReason, Option<Arc<[u8]>>)> {
         let ending = self.ending.as_ref().filter(|ending| ending.at <= now)?;
-        let ready = has_all
-            || ending.reason != EndReason::Drain
-            || self.cursor.position() >= ending.through;
+        let ready = has_all || self.cursor.position() >= ending.through;
         ready.then(|| (ending.reason, ending.last.clone()))
+    }
+
+    /// Nothing newer than this is for a stream that was sent away.
+    pub(crate) fn last_owed(&self) -> Option<u64> {
+        let ending = self.ending.as_ref()?;
+        (ending.reason != EndReason::Drain).then_some(ending.through)
+    }
+
+    /// All that it still gets has been sent.
+    pub(crate) fn owes_nothing(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            ending.through = 0;
+        }
     }
 
     pub(crate) fn grow_old(&mut self, now: u64) {
@@ -171,7 +183,7 @@ impl Stream {
             && at <= now
             && self.ending.is_none()
         {
-            self.end(reason, None);
+            self.end(reason, None, 0);
         }
     }
 

@@ -183,6 +183,9 @@ impl Streams {
                 clean: true,
             }));
         }
+        if let Some(through) = stream.last_owed() {
+            return self.last_frames(hub, stream, through, now, fx);
+        }
         if let Some(batch) = self.batches.after(&stream.cursor) {
             stream.cursor.follow(batch.position);
             return Some(frames(hub, stream, batch.batch));
@@ -236,6 +239,33 @@ impl Streams {
                 clean: true,
             })),
         }
+    }
+
+    /// What a stream that was sent away still gets, then its end.
+    fn last_frames(
+        &mut self,
+        hub: &Shared,
+        stream: &mut Stream,
+        through: u64,
+        now: u64,
+        fx: &mut Effects,
+    ) -> Option<Delivery> {
+        self.frames.clear();
+        let cursor = &mut stream.cursor;
+        let read = cursor.read(&mut hub.table(), now, MAX_BATCH, &mut self.frames, fx);
+        self.frames.retain(|frame| frame.seq <= through);
+        if cursor.position() >= through {
+            cursor.stop_at(through);
+        }
+        if matches!(read, Read::Frames { .. }) && !self.frames.is_empty() {
+            return Some(frames(hub, stream, self.batches.join(&mut self.frames)));
+        }
+        let (reason, last) = stream.is_to_end(now, true)?;
+        Some(Delivery::End(End {
+            reason,
+            last,
+            clean: true,
+        }))
     }
 
     /// Looks at every stream: heartbeats, ages, farewells that are due, clients that take nothing.

@@ -1,9 +1,18 @@
 //! Threads of our own: no signal handler of the host's ever runs on them.
 
 use std::io;
+#[cfg(unix)]
 use std::mem::MaybeUninit;
 
+/// Starts a thread. There are no signals here.
+#[cfg(not(unix))]
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(run);
+    started.map(drop)
+}
+
 /// Starts a thread with all signals blocked, from its first instruction on.
+#[cfg(unix)]
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A thread inherits the mask of the one that starts it.
     let former = block_all();
@@ -12,6 +21,7 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Resu
     started.map(drop)
 }
 
+#[cfg(unix)]
 #[expect(
     unsafe_code,
     reason = "the signal mask of a thread has no safe interface"
@@ -28,6 +38,7 @@ fn block_all() -> libc::sigset_t {
     }
 }
 
+#[cfg(unix)]
 #[expect(
     unsafe_code,
     reason = "the signal mask of a thread has no safe interface"

@@ -12,7 +12,6 @@ async function* openai(base, body) {
     headers: { authorization: 'Bearer key' },
     json: { ...body, stream: true },
     stopOn: '[DONE]',
-    requireFinish: true,
   })
   for await (const { data } of source) {
     const chunk = JSON.parse(data)
@@ -26,7 +25,6 @@ async function* anthropic(base, body) {
     headers: { 'x-api-key': 'key', 'anthropic-version': '2023-06-01' },
     json: { ...body, stream: true },
     stopOn: { event: 'message_stop' },
-    requireFinish: true,
   })
   for await (const { event, data } of source) {
     if (event === 'error') throw new Error(JSON.parse(data).error.message)

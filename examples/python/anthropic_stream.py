@@ -40,7 +40,6 @@ async def ask(base: str, model: str, prompt: str) -> None:
         },
         # Half an answer is not an answer: without its last event the stream is an error. And a POST is not repeated.
         stop_on=is_last,
-        require_finish=True,
         timeout=60,
     )
     async with source:

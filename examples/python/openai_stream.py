@@ -31,7 +31,6 @@ def ask(base: str, model: str, prompt: str) -> None:
         },
         # Half an answer is not an answer: without its mark the stream is an error. And a POST is not repeated.
         stop_on="[DONE]",
-        require_finish=True,
         timeout=60,
     )
     with source:

@@ -13,7 +13,6 @@ const source = new EventSource(url, {
   headers: ({ attempt }) => ({ authorization: `token ${attempt}` }),
   lastEventId: options.last_event_id,
   stopOn: options.stop_on,
-  requireFinish: 'stop_on' in options,
   reconnect: options.words ? undefined : { delay: 0.05 },
   onGap: ({ reason }) => say('gap', { reason }),
 })

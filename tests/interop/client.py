@@ -35,7 +35,6 @@ def source(url: str, options: dict[str, Any]) -> EventSource:
         headers=lambda attempt: {"authorization": f"token {attempt.number}"},
         last_event_id=options.get("last_event_id"),
         stop_on=options.get("stop_on"),
-        require_finish="stop_on" in options,
         reconnect=None if words else Reconnect(delay=0.05),
         on_open=opened,
         on_error=lambda error: say("error", status=getattr(error, "status", None)),

@@ -29,8 +29,7 @@ for (const [name, options] of [['listeners', []], ['a loop', ['--loop']]]) {
       assert.equal(code, 0, text)
       const [, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(text)
       assert.ok(Number(passed) > 100 && failed === '0', text)
-      // What this client does not claim: to tell comments.
-      assert.deepEqual([...text.matchAll(/^not claimed: (\w+)/gm)].map(([, chapter]) => chapter), Array(4).fill('comments'))
+      assert.doesNotMatch(text, /not claimed/)
     } finally {
       driver.kill('SIGKILL')
       const ended = once(service, 'exit')

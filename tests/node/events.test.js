@@ -4,7 +4,7 @@ import { test } from 'node:test'
 
 import { EventSourceStream, EventTooLargeError, events } from 'ssehub'
 
-import { open, serving } from './helpers.js'
+import { eventually, open, serving, sleep } from './helpers.js'
 
 const wire = 'id: 1\ndata: a\n\nevent: e\ndata: é\n\nretry: 7\ndata: c\n\n'
 const expected = [
@@ -99,6 +99,89 @@ test('calls of next() that overlap get events in order', async () => {
   assert.deepEqual(steps.map(step => step.value), [...expected, undefined])
 })
 
+test('signal: ends the loop with its reason, at once, and gives the source up', async () => {
+  const reason = new Error('enough')
+  const silent = () => {
+    const state = { cancelled: undefined }
+    const body = new ReadableStream({ cancel: why => void (state.cancelled = why) })
+    return { body, state }
+  }
+  // While it waits.
+  const { body, state } = silent()
+  const controller = new AbortController()
+  const reader = events(body, { signal: controller.signal })
+  const waiting = reader.next()
+  controller.abort(reason)
+  await assert.rejects(waiting, reason)
+  assert.equal(state.cancelled, reason)
+  assert.deepEqual(await reader.next(), { value: undefined, done: true })
+  // Before it begins.
+  const late = silent()
+  await assert.rejects(events(late.body, { signal: AbortSignal.abort(reason) }).next(), reason)
+  assert.equal(late.state.cancelled, reason)
+  // In the middle: what was not taken is not told any more.
+  const stop = new AbortController()
+  const source = endless()
+  const seen = []
+  await assert.rejects(async () => {
+    for await (const { data } of events(source.body, { signal: stop.signal })) {
+      seen.push(data)
+      stop.abort(reason)
+    }
+  }, reason)
+  assert.deepEqual([seen, source.state.cancelled], [['x'], 1])
+  // After the end it changes nothing, and nobody listens to it any more.
+  const over = new AbortController()
+  let listeners = 0
+  const { addEventListener, removeEventListener } = over.signal
+  over.signal.addEventListener = (...given) => (listeners += 1, addEventListener.apply(over.signal, given))
+  over.signal.removeEventListener = (...given) => (listeners -= 1, removeEventListener.apply(over.signal, given))
+  const done = events(new Response(wire), { signal: over.signal })
+  for await (const event of done) assert.ok(event)
+  assert.equal(listeners, 0)
+  over.abort(reason)
+  assert.equal((await done.next()).done, true)
+  assert.throws(() => events(new Response(wire), { signal: {} }), TypeError)
+  assert.throws(() => events(new Response(wire), { signals: over.signal }), /signals/)
+})
+
+test('signal: a response that says nothing, and a source that is no stream', async () => {
+  let left = false
+  const app = (req, res) => {
+    res.on('close', () => (left = true))
+    res.write(': hello\n')
+  }
+  await serving(app, async url => {
+    const { res } = await open(url)
+    res.removeAllListeners('data')
+    res.pause()
+    const controller = new AbortController()
+    const waiting = events(res, { signal: controller.signal }).next()
+    setTimeout(() => controller.abort(), 50)
+    await assert.rejects(waiting, { name: 'AbortError' })
+    await eventually(() => left, 'the end of the connection')
+  })
+  const never = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), return: () => { throw new Error('not now') } }) }
+  const controller = new AbortController()
+  const waiting = events(never, { signal: controller.signal }).next()
+  controller.abort()
+  await assert.rejects(waiting, { name: 'AbortError' })
+})
+
+test('return() ends a call of next() that waits for an IncomingMessage', async () => {
+  await serving((req, res) => res.write(': hello\n'), async url => {
+    const { res } = await open(url)
+    res.removeAllListeners('data')
+    res.pause()
+    const reader = events(res)
+    const waiting = reader.next()
+    // The comment has come by then, and nothing will.
+    await sleep(50)
+    await reader.return()
+    assert.deepEqual(await waiting, { value: undefined, done: true })
+  })
+})
+
 test('an error of the source arrives', async () => {
   const source = (async function* () {
     yield Buffer.from('data: x\n\n')
@@ -131,4 +214,15 @@ test('EventSourceStream', async () => {
     },
     error => error instanceof EventTooLargeError && error.events.length === 1,
   )
+})
+
+test('EventSourceStream: given up by the signal of pipeThrough', async () => {
+  const reason = new Error('enough')
+  const { body, state } = endless()
+  const controller = new AbortController()
+  const reader = body.pipeThrough(new EventSourceStream(), { signal: controller.signal }).getReader()
+  assert.equal((await reader.read()).value.data, 'x')
+  controller.abort(reason)
+  await assert.rejects(async () => { for (;;) await reader.read() }, reason)
+  await eventually(() => state.cancelled === 1, 'the end of the source')
 })

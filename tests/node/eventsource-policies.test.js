@@ -34,6 +34,7 @@ test('options: unknown ones, wrong types, impossible values', () => {
     [{ reconnect: { minServerDelay: 2, maxServerDelay: 1 } }, RangeError, 'server'],
     [{ redirects: 7 }, TypeError, 'redirects'],
     [{ onRedirect: true }, TypeError, 'onRedirect'],
+    [{ onComment: true }, TypeError, 'onComment'],
     [{ stopOn: {} }, TypeError, 'stopOn'],
     [{ stopOn: { data: 'a', event: 'b' } }, TypeError, 'stopOn'],
     [{ signal: {} }, TypeError, 'AbortSignal'],
@@ -142,6 +143,30 @@ test('429 and 5xx are tried again where reconnect is given, as Retry-After says'
   })
 })
 
+test('Retry-After may be a date', async () => {
+  const date = after => new Date(Date.now() + after).toUTCString()
+  const answers = [whole(503, '', `Retry-After: ${date(3_600_000)}\r\n`), whole(503, '', `Retry-After: ${date(-3_600_000)}\r\n`)]
+  await scripted(answers, async ({ url }) => {
+    const rejected = fits => assert.rejects(collect(new EventSource(url)), ({ retryAfter }) => fits(retryAfter))
+    await rejected(seconds => seconds > 3500 && seconds <= 3600)
+    await rejected(seconds => seconds === 0)
+  })
+})
+
+test('Last-Event-ID: left out where it is no header value, and sent again after that', async () => {
+  const answers = [
+    stream('id: a\tb\x7f\ndata: 1\n\n'),
+    stream('id: ok\ndata: 2\n\n'),
+    stream('id: \x01\ndata: 3\n\n'),
+    NOTHING,
+  ]
+  await scripted(answers, async ({ url, exchanges }) => {
+    const events = await collect(new EventSource(url, { reconnect: FAST }))
+    assert.deepEqual(events.map(event => event.id), ['a\tb\x7f', 'ok', '\x01'])
+    assert.deepEqual(exchanges.map(({ headers }) => headers['last-event-id']), [undefined, undefined, 'ok', undefined])
+  })
+})
+
 test('maxRetries, maxElapsed: the error that was last', async () => {
   await scripted([whole(503)], async ({ url, exchanges }) => {
     await assert.rejects(
@@ -236,8 +261,10 @@ test('redirects: secrets stay at home, others are asked, loops end', async () =>
     })
     await scripted([whole(307, '', `Location: ${there}\r\n`)], async ({ url }) => {
       await assert.rejects(collect(new EventSource(url, { body: 'b' })), { kind: 'redirect', status: 307 })
-      await collect(new EventSource(url, { body: 'b', redirects: { foreignBody: true } }))
-      assert.equal(other.exchanges.at(-1).body, 'b')
+      const headers = { 'content-encoding': 'gzip', 'x-own': '1' }
+      await collect(new EventSource(url, { body: 'b', headers, redirects: { foreignBody: true } }))
+      const { body, headers: sent } = other.exchanges.at(-1)
+      assert.deepEqual([body, sent['content-encoding'], sent['x-own']], ['b', 'gzip', undefined])
     })
   })
   await scripted([whole(301, '', 'Location: /again\r\n')], async ({ url, exchanges }) => {
@@ -272,15 +299,6 @@ test('stopOn: by data, by type, by a function; no reconnect', async () => {
       assert.equal(await record.end(), undefined)
       assert.deepEqual([record.messages, record.find('end').length, record.errors], [['1'], 1, []])
     }, ['end'])
-  })
-})
-
-test('requireFinish: an end without the mark is an error, not a success', async () => {
-  await scripted([stream('data: 1\n\n')], async ({ url }) => {
-    const source = new EventSource(url, { json: {}, stopOn: '[DONE]', requireFinish: true })
-    const seen = []
-    await assert.rejects(async () => { for await (const event of source) seen.push(event.data) }, { kind: 'unfinished' })
-    assert.deepEqual([seen, source.finished], [['1'], false])
   })
 })
 

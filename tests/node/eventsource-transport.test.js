@@ -1,4 +1,4 @@
-// How an EventSource reaches its server: TLS, HTTP/2, proxies, Unix sockets, compression.
+// How an EventSource reaches its server: TLS, HTTP/2, Unix sockets, compression; and what other origins see.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
@@ -52,6 +52,55 @@ test('TLS: a certificate of our own', async () => {
   })
 })
 
+test('redirects: never from https to http, and a certificate of our own is for its own origin', async () => {
+  const curious = { ...pem.server, ca: pem.ca, requestCert: true, rejectUnauthorized: false }
+  const name = (req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.end(`data: ${req.socket.getPeerCertificate().subject?.CN ?? 'nobody'}\n\n`)
+  }
+  const asked = []
+  const options = { ca: pem.ca, ...pem.client, onRedirect: redirect => asked.push(redirect.to) > 0 }
+  await serving(https.createServer(curious, name), async other => {
+    const there = other.replace('http:', 'https:')
+    await serving(name, async plain => {
+      const away = (req, res) => {
+        if (req.url === '/home') name(req, res)
+        else res.writeHead(302, { location: { '/there': `${there}/`, '/plain': `${plain}/` }[req.url] ?? '/home' }).end()
+      }
+      await serving(https.createServer(curious, away), async origin => {
+        const url = origin.replace('http:', 'https:')
+        assert.deepEqual(await data(`${url}/there`, options), ['nobody'])
+        assert.deepEqual(await data(`${url}/here`, options), ['client'])
+        assert.deepEqual(asked.splice(0), [`${there}/`, `${url}/home`])
+        await assert.rejects(data(`${url}/plain`, options), { kind: 'redirect', status: 302 })
+        assert.deepEqual(asked, [])
+      })
+    })
+  })
+})
+
+test('redirects: credentials of the URL are for its own origin', async () => {
+  const seen = []
+  const note = (req, res) => {
+    seen.push(req.headers.authorization)
+    greet(req, res)
+  }
+  await serving(note, async other => {
+    const away = (req, res) => {
+      seen.push(req.headers.authorization)
+      if (req.url === '/home') greet(req, res)
+      else res.writeHead(307, { location: req.url === '/there' ? `${other}/` : '/home' }).end()
+    }
+    await serving(away, async origin => {
+      const url = origin.replace('//', '//me:secret@')
+      await data(`${url}/there`)
+      await data(`${url}/here`)
+      const ours = `Basic ${btoa('me:secret')}`
+      assert.deepEqual(seen, [ours, undefined, ours, ours])
+    })
+  })
+})
+
 test('HTTP/2: where the server prefers it, where it is asked for, and not where it is refused', async () => {
   const secure = http2.createSecureServer({ ...pem.server, allowHTTP1: true }, greet)
   await serving(compatible(secure), async origin => {
@@ -74,64 +123,13 @@ function compatible(server) {
   return server
 }
 
-test('a proxy: by option, by the environment, and around it', async t => {
-  const former = { ...process.env }
-  t.after(() => {
-    for (const name of ['http_proxy', 'no_proxy', 'NO_PROXY']) {
-      if (name in former) process.env[name] = former[name]
-      else delete process.env[name]
-    }
-  })
-  const setAround = hosts => { for (const name of ['NO_PROXY', 'no_proxy']) process.env[name] = hosts }
-  await serving(greet, async origin => {
-    const seen = []
-    const proxy = http.createServer((req, res) => {
-      seen.push([req.url, req.headers['proxy-authorization']])
-      req.pipe(http.request(req.url, { method: req.method, headers: req.headers }, answer => {
-        res.writeHead(answer.statusCode, answer.headers)
-        answer.pipe(res)
-      }))
-    })
-    await serving(proxy, async through => {
-      const url = `${origin}/a?b`
-      assert.deepEqual(await data(url, { proxy: through.replace('//', '//u:p@') }), ['hello over 1.1'])
-      assert.deepEqual(seen.splice(0), [[url, `Basic ${btoa('u:p')}`]])
-      process.env.http_proxy = through
-      setAround('')
-      assert.deepEqual(await data(url), ['hello over 1.1'])
-      assert.equal(seen.splice(0).length, 1)
-      assert.deepEqual(await data(url, { proxy: false }), ['hello over 1.1'])
-      setAround('127.0.0.1')
-      assert.deepEqual(await data(url), ['hello over 1.1'])
-      assert.deepEqual(seen, [])
-    })
-  })
-})
-
-test('a proxy: a tunnel for https, and its refusal', async () => {
-  await serving(https.createServer(pem.server, greet), async origin => {
-    const url = origin.replace('http:', 'https:')
-    const asked = []
-    const proxy = http.createServer()
-    proxy.on('connect', (req, socket, head) => {
-      asked.push(req.url)
-      const target = net.connect(Number(req.url.split(':')[1]), '127.0.0.1', () => {
-        socket.write('HTTP/1.1 200 OK\r\n\r\n')
-        target.write(head)
-        target.pipe(socket).pipe(target)
-      })
-      target.on('error', () => {})
-      socket.on('error', () => {})
-    })
-    await serving(proxy, async through => {
-      assert.deepEqual(await data(url, { ca: pem.ca, proxy: through }), ['hello over 1.1'])
-      assert.deepEqual(asked, [new URL(url).host])
-    })
-    await scripted([whole(407)], async server => {
-      const refused = data(url, { ca: pem.ca, proxy: `http://127.0.0.1:${server.port}` })
-      await assert.rejects(refused, { kind: 'proxy' })
-    })
-  })
+test('what a connection waited for in vain is said', async () => {
+  const silent = net.createServer(socket => socket.on('error', () => {}).resume())
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const url = `https://127.0.0.1:${silent.address().port}/`
+  await assert.rejects(data(url, { connectTimeout: 0.1 }), { kind: 'timeout', message: /waited for 127\.0\.0\.1 to agree on TLS/ })
+  await new Promise(resolve => { silent.close(resolve) })
 })
 
 test('a Unix socket', async () => {
@@ -149,12 +147,21 @@ test('a Unix socket', async () => {
   rmSync(folder, { recursive: true })
 })
 
+// A frame of one block that is not compressed: Node 20 cannot do better.
+function zstd(text) {
+  const bytes = Buffer.from(text)
+  const block = Buffer.alloc(3)
+  block.writeUIntLE((bytes.length << 3) | 1, 0, 3)
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.length]), block, bytes])
+}
+
 test('compression: not asked for; asked for, event by event', async () => {
   const text = 'data: small\n\n'
   const encodings = []
   const app = (req, res) => {
     encodings.push(req.headers['accept-encoding'])
-    const [encoding, body] = { '/gzip': ['gzip', gzipSync(text)], '/br': ['br', brotliCompressSync(text)] }[req.url] ?? []
+    const bodies = { '/gzip': ['gzip', gzipSync(text)], '/br': ['br', brotliCompressSync(text)], '/zstd': ['zstd', zstd(text)] }
+    const [encoding, body] = bodies[req.url] ?? []
     res.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': encoding ?? 'gzip' })
     if (body !== undefined) {
       res.end(body)
@@ -169,6 +176,7 @@ test('compression: not asked for; asked for, event by event', async () => {
     assert.deepEqual(await data(`${origin}/gzip`), ['small'])
     assert.deepEqual(await data(`${origin}/br`, { compression: true }), ['small'])
     assert.deepEqual(encodings, ['identity', 'gzip, br, zstd'])
+    assert.deepEqual(await data(`${origin}/zstd`, { compression: true }), ['small'])
     // One event of a stream that goes on: it does not wait for the next.
     for await (const event of new EventSource(`${origin}/open`, { compression: true })) {
       assert.equal(event.data, 'small')
@@ -181,6 +189,22 @@ test('compression: not asked for; asked for, event by event', async () => {
   })
   await scripted([whole(200, 'no gzip', 'Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n')], async ({ url }) => {
     await assert.rejects(data(url), { kind: 'decode' })
+  })
+})
+
+test('a content-encoding that is none is passed over; one that cannot be undone is an error, but no refusal fails for it', async () => {
+  const encoded = (status, encoding, more = '') =>
+    whole(status, status === 200 ? 'data: plain\n\n' : 'busy', `Content-Type: text/event-stream\r\nContent-Encoding: ${encoding}\r\n${more}`)
+  for (const encoding of ['none', 'utf-8']) {
+    await scripted([encoded(200, encoding)], async ({ url }) => {
+      assert.deepEqual(await data(url), ['plain'])
+    })
+  }
+  await scripted([encoded(200, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'decode' })
+  })
+  await scripted([encoded(403, 'deflate')], async ({ url }) => {
+    await assert.rejects(data(url), { kind: 'status', status: 403 })
   })
 })
 

@@ -106,6 +106,95 @@ test('handlers: one per type, in the place of the first', async () => {
   })
 })
 
+test('handlers that are objects: kept and shown, called only if they can be', async () => {
+  await scripted([stream('data: x\n\n')], async ({ url }) => {
+    const source = new EventSource(url, { reconnect: false })
+    const called = []
+    const object = { handleEvent: () => called.push('handleEvent') }
+    source.onmessage = object
+    assert.equal(source.onmessage, object)
+    source.onmessage = 'text'
+    assert.equal(source.onmessage, null)
+    source.onmessage = object
+    source.addEventListener('message', { handleEvent: ({ data }) => called.push(data) })
+    source.onopen = {}
+    assert.deepEqual(source.onopen, {})
+    await source.closed
+    assert.deepEqual(called, ['x'])
+  })
+})
+
+test('a listener that throws is reported, and the others and later events come', async () => {
+  const reported = []
+  process.setUncaughtExceptionCaptureCallback(error => reported.push(error.message))
+  try {
+    await scripted([stream('data: 1\n\ndata: 2\n\n')], async ({ url }) => {
+      await told(url, { reconnect: false }, async record => {
+        record.source.onopen = () => { throw new Error('open') }
+        record.source.onmessage = ({ data }) => { throw new Error(data) }
+        record.source.onerror = () => { throw new Error('error') }
+        const seen = []
+        record.source.addEventListener('message', ({ data }) => seen.push(data))
+        await record.end()
+        await new Promise(resolve => { setImmediate(resolve) })
+        assert.deepEqual(seen, ['1', '2'])
+        assert.deepEqual(record.messages, ['1', '2'])
+        assert.deepEqual(reported, ['open', '1', '2', 'error'])
+      })
+    })
+  } finally {
+    process.setUncaughtExceptionCaptureCallback(null)
+  }
+})
+
+test('close() in onopen and in onerror: nothing more is told, nothing more is asked', async () => {
+  await scripted([stream('data: 1\n\n')], async ({ url, exchanges }) => {
+    for (const [type, messages] of [['open', []], ['error', ['1']]]) {
+      await told(url, {}, async record => {
+        record.source[`on${type}`] = () => record.source.close()
+        assert.equal(await record.end(), undefined)
+        await new Promise(resolve => { setTimeout(resolve, 150) })
+        assert.deepEqual(record.messages, messages)
+        assert.equal(record.find(type).length, 1)
+        assert.equal(record.errors.length, type === 'error' ? 1 : 0)
+        assert.equal(record.source.readyState, EventSource.CLOSED)
+      })
+    }
+    assert.equal(exchanges.length, 2)
+  })
+})
+
+test('origin: that of the final URL, also after a redirect to another', async () => {
+  await scripted([stream('data: x\n\n')], async other => {
+    const there = other.url.replace('127.0.0.1', 'localhost')
+    await scripted([whole(302, '', `Location: ${there}\r\n`)], async ({ url }) => {
+      const source = new EventSource(url, { reconnect: false })
+      const event = await new Promise(resolve => { source.onmessage = resolve })
+      assert.equal(event.origin, new URL(there).origin)
+      assert.equal(source.url, url)
+      source.close()
+    })
+  })
+})
+
+test('events of the stream of type `error` and `open` are messages of that type', async () => {
+  await scripted([stream('event: error\nid: 1\ndata: wrong\n\nevent: open\ndata: wide\n\n')], async ({ url }) => {
+    const source = new EventSource(url, { reconnect: false })
+    const seen = []
+    for (const type of ['open', 'error']) source[`on${type}`] = event => seen.push(event)
+    await source.closed
+    await new Promise(resolve => { setImmediate(resolve) })
+    assert.deepEqual(seen.map(event => [event.type, event instanceof MessageEvent, event.data]), [
+      ['open', false, undefined],
+      ['error', true, 'wrong'],
+      ['open', true, 'wide'],
+      ['error', false, undefined],
+    ])
+    assert.equal(seen[1].lastEventId, '1')
+    assert.ok(seen[3] instanceof ErrorEvent)
+  })
+})
+
 test('a listener that closes is told nothing more', async () => {
   await scripted([stream('data: 1\n\ndata: 2\n\ndata: 3\n\n')], async ({ url, exchanges }) => {
     await told(url, {}, async record => {

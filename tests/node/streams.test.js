@@ -33,6 +33,24 @@ test('disconnect: by key, by topic, by both, with a farewell', async () => {
   })
 })
 
+for (const handoff of ['off', 'detach', 'hold']) {
+  test(`disconnect comes after what was published before it: ${handoff}`, async () => {
+    const hub = new Hub()
+    await serving(sse(() => hub.subscribe('t'), { handoff }), async url => {
+      const stream = await open(url)
+      hub.publish('t', 'first')
+      await stream.take(1)
+      // Within one turn of the loop.
+      hub.publish('t', 'before')
+      assert.equal(hub.disconnect({ topic: 't' }), 1)
+      hub.publish('t', 'after')
+      await stream.end()
+      assert.ok(stream.complete)
+      assert.deepEqual(data(stream.events), ['before'])
+    })
+  })
+}
+
 test('limits: a key has its oldest stream closed, the rest are refused', async () => {
   const hub = new Hub({ limits: { connections: 3, connectionsPerKey: 1 }, retry: 100 })
   const strict = sse(() => hub.subscribe('t'), { refuse: 'status' })

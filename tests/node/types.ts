@@ -59,6 +59,7 @@ async function read(response: Response, message: IncomingMessage) {
   await reader.return()
   if (response.body) events(response.body)
   const stream: ReadableStream<ServerSentEvent> | undefined = response.body?.pipeThrough(new EventSourceStream())
+  for await (const { data } of events(response, { signal: AbortSignal.timeout(1), maxEventSize: 10 })) data.trim()
   void stream
   // @ts-expect-error no source
   events('text')
@@ -93,6 +94,7 @@ async function sources(url: string) {
     ca: ['pem', new Uint8Array()],
     proxy: false,
     onGap: (gap: Gap) => gap.reason === 'expired',
+    onComment: async comment => { await Promise.resolve(comment.trim()) },
   }
   await using other = new EventSource(new URL(url), init)
   for await (const { event: type, data, id } of other) [type, data, id].join().trim()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from ssehub import (
     EventTooLargeError,
     OversizedEventError,
     ProtocolError,
+    StatusError,
     StreamTimeoutError,
     UnfinishedError,
 )
@@ -29,16 +31,14 @@ from ssehub import (
 
 def test_stop_on_text() -> None:
     with scripted(stream(A, "data: [DONE]\n\n", B, end=False)) as script:
-        source = EventSource(script.url, stop_on="[DONE]", require_finish=True)
+        source = EventSource(script.url, stop_on="[DONE]")
         assert data(source) == ["a"]
     assert source.finished
 
 
 def test_stop_on_a_predicate() -> None:
     with scripted(stream(A, "event: end\nid: 7\n", B, "id: 8\n", A, end=False)) as script:
-        source = EventSource(
-            script.url, stop_on=lambda event: event.event == "end", require_finish=True
-        )
+        source = EventSource(script.url, stop_on=lambda event: event.event == "end")
         assert data(source) == ["a", "b"]
     assert source.finished
     # And not the one of the event behind it.
@@ -66,17 +66,24 @@ def test_a_predicate_that_fails_ends_it() -> None:
 @pytest.mark.parametrize("scene", [OK, cut(A)])
 def test_a_stream_without_its_mark_is_an_error(scene: Scene) -> None:
     with scripted(scene) as script:
-        source = EventSource(script.url, method="POST", stop_on="[DONE]", require_finish=True)
+        source = EventSource(script.url, method="POST", stop_on="[DONE]")
         assert next(source).data == "a"
         with pytest.raises(UnfinishedError if scene is OK else DisconnectedError):
             next(source)
     assert not source.finished
 
 
+@pytest.mark.parametrize("stop_on", ["[DONE]", lambda event: event.event == "end"])
+def test_that_is_up_to_you(stop_on: Any) -> None:
+    got, _ = read(OK, method="POST", stop_on=stop_on, require_finish=False)
+    assert got == ["a"]
+    # Without a mark an end is an end, unless you know better.
+    assert read(OK, method="POST")[0] == ["a"]
+    failure(UnfinishedError, OK, method="POST", require_finish=True)
+
+
 def test_a_mark_is_waited_for_over_reconnects() -> None:
-    got, _ = read(
-        OK, stream("data: [DONE]\n\n"), stop_on="[DONE]", require_finish=True, reconnect=QUICK
-    )
+    got, _ = read(OK, stream("data: [DONE]\n\n"), stop_on="[DONE]", reconnect=QUICK)
     assert got == ["a"]
 
 
@@ -129,7 +136,17 @@ def test_compressed_streams() -> None:
     packed = gzip.compress((A + B).encode())
     assert read(stream(packed, Content_Encoding="gzip"), reconnect=False)[0] == ["a", "b"]
     failure(DecodeError, stream(b"nonsense", Content_Encoding="gzip"), reconnect=False)
-    failure(DecodeError, stream(b"nonsense", Content_Encoding="unheard-of"), reconnect=False)
+    failure(DecodeError, stream(b"nonsense", Content_Encoding="deflate"), reconnect=False)
+
+
+@pytest.mark.parametrize("coding", ["none", "utf-8", "unheard-of"])
+def test_what_is_no_coding_is_passed_over(coding: str) -> None:
+    assert read(stream(A, Content_Encoding=coding), reconnect=False)[0] == ["a"]
+
+
+def test_a_refusal_is_one_whatever_it_is_encoded_with() -> None:
+    busy = answer(503, "busy", Content_Encoding="deflate", Retry_After="0")
+    assert read(busy, stream(A), DONE)[0] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +162,11 @@ def test_other_content_types(kind: str) -> None:
     error = failure(ContentTypeError, page)
     assert (error.status, error.body) == (200, b"<html>")
     assert read(page, check_content_type=False, reconnect=False)[0] == []
+
+
+def test_the_body_of_a_refusal_is_kept_up_to_a_limit() -> None:
+    assert failure(StatusError, answer(404, "x" * 65_536)).body == b"x" * 65_536
+    assert failure(StatusError, answer(404, "x" * 65_535 + "yz")).body == b"x" * 65_535 + b"y"
 
 
 def test_no_http() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ def test_delays_grow_to_a_limit() -> None:
 
 def test_the_server_says_when() -> None:
     (delay,) = delays(stream(f"retry: 20000\n{A}"))
-    assert 20 <= delay <= 30
+    assert 20 <= delay <= 25
     (delay,) = delays(answer(503, Retry_After="120"))
     assert 120 <= delay <= 132
 
@@ -140,12 +141,38 @@ def test_the_server_may_not_say_anything() -> None:
     (delay,) = delays(answer(503, Retry_After="1000000"))
     assert 300 <= delay <= 330
     (delay,) = delays(stream(f"retry: 0\n{A}"), reconnect=Reconnect(min_server_delay=0.2))
-    assert 0.2 <= delay <= 1
+    assert 0.2 <= delay <= 0.25
+
+
+def test_what_the_server_may_ask_for_is_no_delay_of_ours() -> None:
+    rules = Reconnect(delay=1, min_server_delay=50, max_server_delay=60)
+    found = [delay for _ in range(5) for delay in delays(answer(500), reconnect=rules)]
+    assert all(0.1 <= delay <= 1 for delay in found)
+    assert len(set(found)) > 1
 
 
 def test_retry_after_of_a_refusal() -> None:
     assert failure(StatusError, answer(503, Retry_After="7"), reconnect=False).retry_after == 7
     assert failure(StatusError, answer(503), reconnect=False).retry_after is None
+
+
+def test_retry_after_may_be_a_date() -> None:
+    in_an_hour = formatdate(time.time() + 3600, usegmt=True)
+    error = failure(StatusError, answer(503, Retry_After=in_an_hour), reconnect=False)
+    assert 3500 < error.retry_after <= 3600
+    long_ago = formatdate(0, usegmt=True)
+    error = failure(StatusError, answer(503, Retry_After=long_ago), reconnect=False)
+    assert error.retry_after == 0
+
+
+def test_delays_are_short_again_after_a_good_connection() -> None:
+    found: list[float | None] = []
+    rules = Reconnect(delay=0.001, max_delay=100, min_server_delay=0)
+    scenes = [*[answer(500)] * 9, OK, DONE]
+    read(*scenes, reconnect=rules, on_error=lambda error: found.append(error.delay))
+    # The limit was up to half a second, and is that of the first again.
+    assert all((delay or 0) <= 0.001 * 2**n for n, delay in enumerate(found[:-1]))
+    assert (found[-1] or 0) <= 0.001
 
 
 # Headers for each attempt.

@@ -64,8 +64,15 @@ def test_a_body_is_not_for_another_origin() -> None:
             data(EventSource(script.url, method="POST", content="x"))
         assert other.peers == []
         rules = Redirects(foreign_body=True)
-        assert data(EventSource(script.url, method="POST", content="x", redirects=rules)) == ["a"]
+        packed = {"Content-Encoding": "gzip", "X-Key": "c"}
+        source = EventSource(
+            script.url, method="POST", content="x", headers=packed, redirects=rules
+        )
+        assert data(source) == ["a"]
         assert other.peers[0].body == b"x"
+        # What describes the body goes with it, and nothing else.
+        assert other.peers[0].headers["content-encoding"] == "gzip"
+        assert "x-key" not in other.peers[0].headers
 
 
 @pytest.mark.parametrize("location", ["", "ftp://localhost/", "http://[/"])
@@ -138,7 +145,9 @@ async def test_functions_may_be_async() -> None:
     assert [type(item) for item in told] == [Response, StreamEndedError]
 
 
-@pytest.mark.parametrize("which", ["on_open", "on_error", "headers", "on_redirect", "on_gap"])
+@pytest.mark.parametrize(
+    "which", ["on_open", "on_error", "headers", "on_redirect", "on_gap", "on_comment"]
+)
 @pytest.mark.parametrize("is_async", [False, True])
 def test_what_a_function_raises_ends_it(which: str, is_async: bool) -> None:
     def fail(_: object) -> Any:
@@ -151,7 +160,7 @@ def test_what_a_function_raises_ends_it(which: str, is_async: bool) -> None:
         async for _ in source:
             pass
 
-    scenes = [answer(302, Location="/there"), stream(GAP), DONE]
+    scenes = [answer(302, Location="/there"), stream(":\n", GAP), DONE]
     with scripted(*scenes) as script:
         source = EventSource(script.url, **{which: afail if is_async else fail}, reconnect=QUICK)  # type: ignore[arg-type]
         with pytest.raises(ZeroDivisionError):
@@ -177,3 +186,29 @@ def test_gaps_are_events_where_nobody_is_told() -> None:
         assert event.event == "ssehub:gap"
         assert event.json() == {"last_event_id": "3", "reason": "expired"}
         assert source.last_event_id == "9"
+
+
+COMMENTS = ": beat\nid: 1\ndata: a\n:among lines\n\n:\n:  b\xe9at\ndata: b\n\n"
+
+
+def test_comments_are_told_where_they_stand() -> None:
+    told: list[str | None] = []
+    with scripted(stream(COMMENTS)) as script:
+        source = EventSource(script.url, reconnect=False, on_comment=told.append)
+        told.extend(event.data for event in source)
+    # A comment stands by itself; an event is there when it is complete.
+    assert told == ["beat", "among lines", "a", "", " b\xe9at", "b"]
+    assert source.last_event_id == "1"
+
+
+async def test_comments_may_be_awaited() -> None:
+    told: list[str] = []
+
+    async def note(comment: str) -> None:
+        await asyncio.sleep(0.001)
+        told.append(comment)
+
+    with scripted(stream(COMMENTS)) as script:
+        async for event in EventSource(script.url, reconnect=False, on_comment=note):
+            await note(event.data or "")
+    assert told == ["beat", "among lines", "a", "", " b\xe9at", "b"]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +13,8 @@ import pytest
 
 from processes import free_port, running, wait_for
 from scripted import Peer, scripted, stream
-from ssehub import ConnectError, EventSource, ProxyError, TlsError
+from ssehub import ConnectError, EventSource, ProxyError, StreamTimeoutError, TlsError
+from tls import Certificates, issue
 
 OK = stream("data: a\n\n")
 
@@ -28,42 +27,9 @@ def data(url: str, **options: object) -> list[str | None]:
 # TLS.
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """Files of a certification authority, and of a server and a client that it vouches for."""
-
-    folder: Path
-
-    def path(self, name: str) -> str:
-        return str(self.folder / f"{name}.pem")
-
-    def server(self, *, wants_client: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.path("server"), self.path("server-key"))
-        if wants_client:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self.path("ca"))
-        return context
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    made = Certificates(tmp_path_factory.mktemp("certificates"))
-
-    def openssl(name: str, *options: str) -> None:
-        command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"]
-        command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={name}"]
-        command += ["-keyout", made.path(f"{name}-key"), "-out", made.path(name)]
-        subprocess.run([*command, *options], check=True, capture_output=True)
-
-    openssl("ca")
-    issued = ["-CA", made.path("ca"), "-CAkey", made.path("ca-key")]
-    issued += ["-addext", "basicConstraints=critical,CA:FALSE"]
-    openssl("server", *issued, "-addext", "subjectAltName=IP:127.0.0.1")
-    openssl("client", *issued)
-    both = "".join(Path(made.path(name)).read_text() for name in ("client", "client-key"))
-    Path(made.path("client-both")).write_text(both)
-    return made
+    return issue(tmp_path_factory.mktemp("certificates"))
 
 
 def test_an_unknown_authority_is_refused(certificates: Certificates) -> None:
@@ -151,6 +117,29 @@ def test_http_versions(http2: str, asked: bool | None) -> None:
     assert got == (("HTTP/2", "2") if two else ("HTTP/1.1", "1.1"))
 
 
+# Time.
+
+
+def test_what_was_waited_for() -> None:
+    with scripted(OK) as script, socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(StreamTimeoutError, match=r"waited for 127\.0\.0\.1 to agree on TLS"):
+            data(url, connect_timeout=0.1)
+        # In time, nothing is said.
+        assert data(script.url, connect_timeout=10) == ["a"]
+
+
+def test_closing_does_not_wait_for_a_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        with EventSource(f"https://127.0.0.1:{silent.getsockname()[1]}/"):
+            connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(20)
+            while connection.recv(65536):
+                pass  # Until it has left.
+
+
 # Proxies.
 
 
@@ -179,6 +168,12 @@ def no(peer: Peer) -> None:
     peer.send("HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
 
 
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 def test_a_proxy() -> None:
     with scripted(OK) as proxy:
         where = proxy.url.replace("//", "//me:secret@").removesuffix("/events")
@@ -199,8 +194,26 @@ def test_a_proxy_for_https(certificates: Certificates) -> None:
 
 def test_a_proxy_that_refuses(certificates: Certificates) -> None:
     with scripted(no) as proxy, pytest.raises(ProxyError) as caught:
-        data("https://stream.example/", proxy=proxy.url)
+        # With all defaults: what a login is missing from is not asked again.
+        list(EventSource("https://stream.example/", proxy=proxy.url))
     assert isinstance(caught.value, ConnectionError)
+    assert (caught.value.status, caught.value.is_retryable) == (407, False)
+    assert "user:password@" in str(caught.value)
+    assert len(proxy.paths) == 1
+
+
+def test_credentials_of_a_proxy_are_not_for_the_server() -> None:
+    with pytest.raises(ValueError, match="user:password@host:port"):
+        data("http://stream.example/", headers={"Proxy-Authorization": "Basic bWU6c2VjcmV0"})
+
+
+def test_a_proxy_that_nobody_can_speak_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1")
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ProxyError, match="http_proxy names a socks4:// proxy"):
+        list(EventSource("http://stream.example/"))
 
 
 @pytest.mark.parametrize(
@@ -217,13 +230,79 @@ def test_a_proxy_that_refuses(certificates: Certificates) -> None:
 def test_proxies_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], options: dict[str, object], proxied: bool
 ) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    no_proxies(monkeypatch)
     with scripted(OK) as script, scripted(stream("data: proxied\n\n")) as proxy:
         for name, value in env.items():
             monkeypatch.setenv(name, value.format(proxy=proxy.url))
         assert data(script.url, **options) == ["proxied" if proxied else "a"]
+
+
+def test_a_proxy_of_the_environment_for_https(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    no_proxies(monkeypatch)
+    with (
+        scripted(OK, tls=certificates.server()) as script,
+        scripted(OK) as plain,
+        scripted(tunnel) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert data(script.url, verify=certificates.path("ca")) == ["a"]
+        assert proxy.paths == [urlsplit(script.url).netloc]
+        # It is for https only.
+        assert data(plain.url) == ["a"]
+        assert len(proxy.peers) == 1
+
+
+@contextmanager
+def socks(password: bytes | None = None) -> Iterator[tuple[str, list[bytes]]]:
+    """A SOCKS5 proxy (RFC 1928, 1929): its address, and what it was asked for, by name or number."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    near, _ = listener.accept()
+                    with near:
+                        relay(near)
+
+        def relay(near: socket.socket) -> None:
+            read = near.makefile("rb", buffering=0).read
+            read(read(2)[1])
+            near.sendall(b"\x05\x00" if password is None else b"\x05\x02")
+            if password is not None:
+                given = [read(read(2)[1]), read(read(1)[0])]
+                near.sendall(b"\x01\x00" if given == [b"me", password] else b"\x01\x01")
+            kind = read(4)[3]
+            host = read(4) if kind == 1 else read(read(1)[0])
+            port = int.from_bytes(read(2), "big")
+            asked.append(host)
+            with socket.create_connection(("127.0.0.1", port)) as far:
+                near.sendall(b"\x05\x00\x00\x01" + bytes(6))
+                far.sendall(near.recv(65536))
+                while piece := far.recv(65536):
+                    near.sendall(piece)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}", asked
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_socks_proxy() -> None:
+    last = stream("data: a\n\n", Connection="close")
+    with scripted(last) as script, socks() as (where, asked):
+        assert data(script.url, proxy=f"socks5://{where}") == ["a"]
+        # A name is looked up here, or there.
+        by_name = script.url.replace("127.0.0.1", "localhost")
+        assert data(by_name, proxy=f"socks5h://{where}") == ["a"]
+        assert asked == [b"\x7f\x00\x00\x01", b"localhost"]
+    with scripted(last) as script, socks(b"secret") as (where, _):
+        assert data(script.url, proxy=f"socks5://me:secret@{where}") == ["a"]
 
 
 # Unix sockets.

@@ -90,6 +90,20 @@ async def test_disconnect_from_a_thread_while_idle() -> None:
     assert closed(hub, kick=1)
 
 
+async def test_disconnect_comes_after_what_was_published_before_it() -> None:
+    hub = Hub()
+    call = Call(app_for(hub, key="k"))
+    await opened(hub)
+    hub.publish("t", "first")
+    await call.has("first")
+    # Within one turn of the loop.
+    hub.publish("t", "before")
+    assert hub.disconnect(key="k") == 1
+    hub.publish("t", "after")
+    await call.end()
+    assert call.data() == ["first", "before"]
+
+
 async def test_drain() -> None:
     hub = Hub(retry=1000)
     calls = [Call(app_for(hub)) for _ in range(20)]

@@ -73,6 +73,8 @@ impl Door {
 struct Found {
     mail: Vec<u32>,
     commands: Vec<u32>,
+    // How much of the mail came before each.
+    places: Vec<usize>,
     overflows: usize,
 }
 
@@ -83,8 +85,11 @@ fn write(door: &Door, is_all: impl Fn(&Found) -> bool) -> Found {
     loop {
         door.mailbox.wake();
         door.mailbox.take(&mut content);
+        for (place, command) in content.commands.drain(..) {
+            found.places.push(found.mail.len() + place);
+            found.commands.push(command);
+        }
         found.mail.append(&mut content.mail);
-        found.commands.append(&mut content.commands);
         found.overflows += usize::from(std::mem::take(&mut content.overflowed));
         if is_all(&found) {
             return found;
@@ -137,7 +142,11 @@ fn no_wake_up_call_is_lost() {
             assert_eq!(mail, BTreeSet::from([1, 2, 4]), "each once");
             let order = |it| found.mail.iter().position(|mail| *mail == it);
             assert!(order(1) < order(2), "in order");
-            assert_eq!((found.commands, found.overflows), (vec![3], 0));
+            assert_eq!((&found.commands[..], found.overflows), (&[3][..], 0));
+            assert!(
+                found.places[0] <= order(4).expect("found"),
+                "before what came after it"
+            );
         },
     );
 }

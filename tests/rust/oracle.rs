@@ -4,7 +4,7 @@ mod naive;
 
 use naive::{Dispatched, Outcome, oracle, parse};
 use proptest::prelude::*;
-use ssehub::{Event, Fields, Parser};
+use ssehub::{Event, Fields, Parsed, Parser};
 
 /// Cuts the input into pieces of these sizes, over and over.
 fn cut<'i>(input: &'i [u8], sizes: &[usize]) -> Vec<&'i [u8]> {
@@ -21,6 +21,26 @@ fn cut<'i>(input: &'i [u8], sizes: &[usize]) -> Vec<&'i [u8]> {
         }
     }
     chunks
+}
+
+/// The comments of a stream, but for those of more bytes than `limit`. Byte by byte: U+FFFD is more than what it
+/// stands for.
+fn comments_of(input: &[u8], limit: usize) -> Vec<String> {
+    let input = input.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input);
+    let mut comments = Vec::new();
+    let mut line = Vec::new();
+    for byte in input {
+        if !matches!(byte, b'\r' | b'\n') {
+            line.push(*byte);
+            continue;
+        }
+        if let Some(text) = line.strip_prefix(b":").filter(|_| line.len() <= limit) {
+            let text = text.strip_prefix(b" ").unwrap_or(text);
+            comments.push(String::from_utf8_lossy(text).into_owned());
+        }
+        line.clear();
+    }
+    comments
 }
 
 /// Bytes that have a chance to mean something.
@@ -95,6 +115,33 @@ proptest! {
         let expected = oracle(&input);
         prop_assert_eq!(&parse([&input[..]]), &expected);
         prop_assert_eq!(&parse(cut(&input, &[1])), &expected);
+    }
+
+    #[test]
+    fn comments_are_told_beside_the_events(
+        input in stream(),
+        sizes in prop::collection::vec(0..9_usize, 1..8),
+        limit in prop_oneof![Just(usize::MAX), 0..9_usize],
+    ) {
+        for chunks in [vec![&input[..]], cut(&input, &[1]), cut(&input, &sizes)] {
+            let (mut parser, mut comments) = (Parser::with_max_event_size(limit), Vec::new());
+            let mut plain = Parser::with_max_event_size(limit);
+            let (mut events, mut expected) = (Vec::new(), Vec::new());
+            let mut failed = false;
+            for chunk in chunks {
+                let result = parser.feed_with_comments(chunk, |found| match found {
+                    Parsed::Event(event) => events.push(event.to_event()),
+                    Parsed::Comment(text) => comments.push(text.to_owned()),
+                });
+                let also = plain.feed(chunk, |event| expected.push(event.to_event()));
+                prop_assert_eq!(&result, &also);
+                failed |= result.is_err();
+            }
+            prop_assert_eq!(events, expected);
+            if !failed {
+                prop_assert_eq!(comments, comments_of(&input, limit));
+            }
+        }
     }
 
     #[test]

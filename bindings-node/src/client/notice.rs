@@ -10,7 +10,7 @@ use super::options::HeaderFields;
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
 pub(crate) struct SourceNotice {
-    /// `headers`, `redirect` (questions, to be answered), `open`, `retrying`, `gap`, `ended`, `failed`.
+    /// `headers`, `redirect` (questions, to be answered), `open`, `retrying`, `comment`, `gap`, `ended`, `failed`.
     pub kind: &'static str,
     pub attempt: Option<f64>,
     pub status: Option<u16>,
@@ -29,6 +29,7 @@ pub(crate) struct SourceNotice {
     /// Of a gap: why. Of an end: `stopped`, `no_content`, `end_of_stream`.
     pub reason: Option<&'static str>,
     pub event: Option<SourceEvent>,
+    pub comment: Option<String>,
 }
 
 #[napi(object, object_from_js = false)]
@@ -68,6 +69,11 @@ impl From<Notice> for SourceNotice {
                 headers: Some(fields(opened.headers)),
                 http: Some(opened.http),
                 remote: opened.remote.map(|address| address.to_string()),
+                ..Self::default()
+            },
+            Notice::Comment(text) => Self {
+                kind: "comment",
+                comment: Some(text.into()),
                 ..Self::default()
             },
             Notice::Gap(gap) => Self {

@@ -31,6 +31,7 @@ pub struct SourceSettings {
     pub stop_on_event: Option<String>,
     pub require_finish: bool,
     pub ask_headers: bool,
+    pub comments: bool,
     pub compression: bool,
     pub check_content_type: bool,
     pub max_event_size: Option<f64>,
@@ -105,8 +106,9 @@ impl SourceSettings {
                 (None, Some(event)) => Some(StopOn::Event(event)),
                 (None, None) => None,
             },
-            require_finish: self.require_finish,
+            require_finish: Some(self.require_finish),
             ask_headers: self.ask_headers,
+            comments: self.comments,
             compression: self.compression,
             check_content_type: self.check_content_type,
             max_event_size: self.max_event_size.map_or(plain.max_event_size, |size| {

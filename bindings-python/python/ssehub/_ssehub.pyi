@@ -19,6 +19,7 @@ __all__ = [
     "Wake",
     "__version__",
     "encode",
+    "run_cli",
 ]
 
 _T = TypeVar("_T")
@@ -70,6 +71,7 @@ def encode(
     retry: int | None = None,
     comment: str | None = None,
 ) -> bytes: ...
+def run_cli(args: Sequence[str]) -> int: ...
 
 @final
 class Parser:
@@ -231,7 +233,7 @@ class EventSource:
     @property
     def ready_state(self) -> int: ...
     @property
-    def last_event_id(self) -> str: ...
+    def last_event_id(self) -> str | None: ...
     @property
     def finished(self) -> bool: ...
     @property

@@ -141,7 +141,7 @@ class StreamEndedError(ClientError):
 
 
 class UnfinishedError(ClientError):
-    """The stream ended in an orderly way, but without the mark that `require_finish` asks for.
+    """The stream ended in an orderly way, but without the mark that `stop_on` names, or `require_finish` asks for.
 
     What came may be incomplete.
     """

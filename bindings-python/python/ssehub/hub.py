@@ -211,6 +211,9 @@ class Hub(_ssehub.Hub):
     ) -> int:
         """Ends streams at their next event boundary: logout, revoked rights, bans.
 
+        Streams that are up to date still get what was published before this call; no stream that is ended gets
+        anything that is published after it.
+
         Args:
             key: Streams of this key.
             topic: Streams that read this topic; with `key`, streams to which both apply.

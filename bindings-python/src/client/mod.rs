@@ -113,10 +113,10 @@ impl PyEventSource {
         }
     }
 
-    /// Of what was taken.
+    /// Of what was taken. None in a forked process, where only the parent knows.
     #[getter]
-    fn last_event_id(&self) -> String {
-        self.inner.last_event_id()
+    fn last_event_id(&self) -> Option<String> {
+        (!self.inner.is_foreign()).then(|| self.inner.last_event_id())
     }
 
     /// Whether the stream was complete.

@@ -23,6 +23,7 @@ pub(crate) fn to_pair<'py>(
         }) => ("redirect", (from, to, status, method)).into_pyobject(py)?,
         Notice::Open(opened) => ("open", response(py, &opened)?).into_pyobject(py)?,
         Notice::Event(event) => ("event", to_event(py, &event)?).into_pyobject(py)?,
+        Notice::Comment(text) => ("comment", text.into_string()).into_pyobject(py)?,
         Notice::Gap(gap) => {
             let event = to_event(py, &gap.event)?;
             ("gap", (gap.last_event_id, gap.reason.as_str(), event)).into_pyobject(py)?

@@ -2,6 +2,10 @@
 
 use super::options::Reconnect;
 
+/// A delay of our own is not shorter, so that nobody hammers a server that comes right back; nor is it a point where
+/// many meet: the draw is from here on.
+const FLOOR: u64 = 100;
+
 /// Delays in a row: each may be twice the last, and each is drawn from all that it may be ("full jitter"), so that a
 /// thousand clients that lost the same server do not come back at the same moment.
 #[derive(Clone, Debug)]
@@ -51,17 +55,18 @@ impl Backoff {
         let ceiling = base
             .saturating_mul(1_u64.checked_shl(self.retries).unwrap_or(u64::MAX))
             .min(rules.max_delay);
-        let floor = retry_after
-            .map(|asked| within(asked, rules))
-            .or(self.server);
-        let delay = match floor {
-            // Who names a time means "not before". A tenth more, since all that were told the same come together.
-            Some(floor) => {
-                let spread = ceiling.saturating_sub(floor).max(floor / 10);
-                floor.saturating_add(draw(spread, random))
+        let (floor, spread) = match (retry_after, self.server) {
+            // Who names a time means "not before". Some more, since all that were told the same come together: those
+            // that a hub has lost, all of them at once; those that it has sent away, one by one.
+            (Some(asked), _) => {
+                let asked = within(asked, rules);
+                (asked, asked / 10)
             }
-            None => draw(ceiling, random).max((*rules.server_delay.start()).min(ceiling)),
+            (None, Some(asked)) => (asked, asked / 4),
+            (None, None) => (FLOOR.min(ceiling / 10), 0),
         };
+        let spread = ceiling.saturating_sub(floor).max(spread);
+        let delay = floor.saturating_add(draw(spread, random));
         let elapsed = now.saturating_sub(since).saturating_add(delay);
         if rules.max_elapsed.is_some_and(|max| elapsed > max) {
             return None;

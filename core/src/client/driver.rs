@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::error::{ClientError, MAX_REFUSAL_BODY};
 use super::queue::Outbox;
@@ -47,7 +47,10 @@ pub(crate) async fn drive(mut session: Session, transport: Transport, shared: Ar
                 None => session.restart(&mut out),
             },
             Do::Collect => {
-                let text = collect(&mut body).await;
+                let text = match &mut body {
+                    Some(body) => body.beginning(MAX_REFUSAL_BODY, REFUSAL_TIMEOUT).await,
+                    None => Vec::new(),
+                };
                 session.collected(text, moment(), &mut out)
             }
             Do::Wait(delay) => {
@@ -72,25 +75,6 @@ async fn read(
         Some(body) => body.next().await,
         None => Ok(None),
     }
-}
-
-/// As much as is wanted of the body of a refusal. It may break off: what it says is a courtesy.
-async fn collect(body: &mut Option<Body>) -> Vec<u8> {
-    let mut text = Vec::new();
-    let Some(body) = body else {
-        return text;
-    };
-    let reading = async {
-        while text.len() < MAX_REFUSAL_BODY
-            && let Ok(Some(piece)) = body.next().await
-        {
-            text.extend_from_slice(&piece);
-        }
-    };
-    // Out of time: what came is what there is.
-    let _ = timeout(REFUSAL_TIMEOUT, reading).await;
-    text.truncate(MAX_REFUSAL_BODY);
-    text
 }
 
 fn moment() -> Moment {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::notice::headers_size;
 use super::options::Headers;
 
 /// How much of a refusal's body is kept.
@@ -14,9 +15,9 @@ pub(crate) const MAX_REFUSAL_BODY: usize = 64 * 1024;
 pub enum ClientErrorKind {
     /// No connection: the name does not resolve, nobody listens, or it broke before an answer came.
     Connect,
-    /// Nothing came in time: `connect_timeout` or `idle_timeout`.
+    /// Nothing came in time: `connect_timeout`, `idle_timeout`, or a limit of the system's.
     Timeout,
-    /// The proxy did not do what it was asked.
+    /// The proxy did not do what it was asked. Its answer, if it was one of HTTP, is in [`ClientError::refusal`].
     Proxy,
     /// The server's certificate, or ours, was refused, or there is no common version.
     Tls,
@@ -32,7 +33,7 @@ pub enum ClientErrorKind {
     Interrupted,
     /// An open stream ended in an orderly way. The reason of a reconnect, never of a failure.
     Ended,
-    /// The stream ended in an orderly way, without the end mark that `require_finish` asks for.
+    /// The stream ended in an orderly way, without the end mark that `stop_on` names, or `require_finish` asks for.
     Unfinished,
     /// The compressed body cannot be decompressed.
     Decode,
@@ -114,6 +115,14 @@ impl ClientError {
         self
     }
 
+    /// The bytes that it refers to, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let refusal = self.refusal.as_ref().map_or(0, |refusal| {
+            size_of::<Refusal>() + headers_size(&refusal.headers) + refusal.body.capacity()
+        });
+        self.message.len() + self.url.as_ref().map_or(0, |url| url.len()) + refusal
+    }
+
     /// What kind of error this is.
     pub fn kind(&self) -> ClientErrorKind {
         self.kind
@@ -124,7 +133,7 @@ impl ClientError {
         self.url.as_deref()
     }
 
-    /// The answer, where the server gave one that is not a stream.
+    /// The answer, where the server (or the proxy) gave one that is not a stream.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_deref()
     }

@@ -6,7 +6,8 @@
 //!   v
 //! driver.rs                    one task per source, on the thread that all share (runtime.rs)
 //!   |-- session.rs             what to do next: backoff.rs, policy.rs, redirect.rs, request.rs. No I/O, no clock
-//!   '-- transport.rs           one request, one connection: connect.rs, proxy.rs, tls.rs, socket.rs, decode.rs
+//!   '-- transport.rs           one request, one connection: connect.rs (lookup.rs, proxy.rs, socks.rs, tls.rs,
+//!                              socket.rs), watchdog.rs, decode.rs
 //! ```
 //!
 //! # For a program
@@ -46,6 +47,7 @@
 //! - **Questions.** With `ask_headers` and `redirects.ask` come [`Notice::Ask`]s. Call the host's function, await it if
 //!   need be, and [`EventSource::answer`]; until then the source waits. If the function raises, answer
 //!   [`Answer::Failed`], or keep the exception, and close.
+//! - **Comments** come only where `comments` asks for them, each as a [`Notice::Comment`], which parts the batches.
 //! - **Stopping.** `stop_on` knows data and types. For a predicate of the host's, look at each event, and call
 //!   [`EventSource::finish`] at the one that ends the stream: what came behind it is thrown away.
 //! - **State.** [`EventSource::ready_state`] and [`EventSource::last_event_id`] are as of the notices taken, not of
@@ -60,24 +62,27 @@ mod backoff;
 mod connect;
 mod decode;
 mod driver;
-mod error;
+pub(crate) mod error;
 mod event_batch;
+mod lookup;
 mod notice;
-mod options;
-mod policy;
+pub(crate) mod options;
+pub(crate) mod policy;
 mod proxy;
 mod queue;
-mod redirect;
-mod request;
-mod runtime;
+pub(crate) mod redirect;
+pub(crate) mod request;
+pub(crate) mod runtime;
 mod session;
 mod shared;
 mod socket;
+mod socks;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod transport;
+pub(crate) mod transport;
+mod watchdog;
 
 pub use error::{ClientError, ClientErrorKind, Refusal};
 pub use event_batch::EventBatch;

@@ -22,6 +22,8 @@ pub enum Notice {
     Bytes(Bytes),
     /// An event: its type, data and id are all there.
     Event(Event),
+    /// A comment, such as a heartbeat. Only with `comments`.
+    Comment(Box<str>),
     /// A hub of ours says that events were lost.
     Gap(Box<Gap>),
     /// The stream is over, or an attempt has failed; the next one follows after the delay.
@@ -30,6 +32,45 @@ pub enum Notice {
     Ended(Ended),
     /// The last notice: the source has given up.
     Failed(ClientError),
+}
+
+impl Notice {
+    /// The bytes that it refers to, roughly.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Ask(Question::Headers { .. })
+            | Self::Ended(Ended::NoContent | Ended::EndOfStream) => 0,
+            Self::Ask(Question::Redirect {
+                from, to, method, ..
+            }) => from.len() + to.len() + method.len(),
+            Self::Open(opened) => {
+                size_of::<Opened>() + opened.url.len() + headers_size(&opened.headers)
+            }
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Comment(text) => text.len(),
+            Self::Event(event) | Self::Ended(Ended::Stopped(event)) => event_size(event),
+            Self::Gap(gap) => size_of::<Gap>() + gap.last_event_id.len() + event_size(&gap.event),
+            Self::Retrying(retry) => size_of::<Retry>() + retry.error.size(),
+            Self::Failed(error) => error.size(),
+        }
+    }
+}
+
+/// The bytes of header fields, roughly.
+pub(crate) fn headers_size(headers: &Headers) -> usize {
+    headers
+        .iter()
+        .map(|field| size_of_val(field) + field.0.len() + field.1.len())
+        .sum()
+}
+
+fn event_size(event: &Event) -> usize {
+    let fields = event.fields();
+    [fields.event, fields.data, fields.id]
+        .into_iter()
+        .flatten()
+        .map(str::len)
+        .sum()
 }
 
 /// What [`EventSource::try_take`](super::EventSource::try_take) finds.

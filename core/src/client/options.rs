@@ -63,14 +63,18 @@ pub struct Reconnect {
     pub first: bool,
     /// The statuses that are worth another try.
     pub statuses: Vec<RangeInclusive<u16>>,
-    /// The first delay is a random one up to this; each further one in a row up to twice as much.
+    /// The first delay is a random one up to this, from a tenth of it or 100 ms on, whichever is less; each further one
+    /// in a row up to twice as much.
     pub delay: u64,
     /// The limit of that growth.
     pub max_delay: u64,
     /// A connection that lasted so long was a good one: delays start small again. So does one that brought events and
     /// ended in an orderly way.
     pub reset_after: u64,
-    /// What the server may ask for with `retry:` and `Retry-After`: other values are moved to the nearer bound.
+    /// What the server may ask for with `retry:` and `Retry-After`: other values are moved to the nearer bound. The
+    /// delay is that at least. A random part comes on top, of the upper bound, too, so that not all that were told the
+    /// same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay` and
+    /// `max_delay` allow if that is more. Delays that no server has asked for are not bounded by this.
     pub server_delay: RangeInclusive<u64>,
     /// How many tries in a row, without a good connection among them. `None`: no limit.
     pub max_retries: Option<u32>,
@@ -180,8 +184,8 @@ pub struct ClientOptions {
     /// The mark after which the stream is complete: no reconnecting, whatever `reconnect` says.
     pub stop_on: Option<StopOn>,
     /// An orderly end without that mark (or [`EventSource::finish`](super::EventSource::finish), or status 204) is an
-    /// error where it is not a reason to reconnect.
-    pub require_finish: bool,
+    /// error where it is not a reason to reconnect. `None`: where `stop_on` is given.
+    pub require_finish: Option<bool>,
     /// Whether the caller is asked for more headers before each attempt:
     /// [`Question::Headers`](super::Question::Headers). It then also gets a second chance after a 401.
     pub ask_headers: bool,
@@ -191,9 +195,10 @@ pub struct ClientOptions {
     pub check_content_type: bool,
     /// The limit on one event, decompressed.
     pub max_event_size: usize,
-    /// For the connection to stand: name, socket, proxy, TLS. `None`: as long as the system takes.
+    /// For the connection to stand: name, socket, proxy, TLS. Several addresses of a name share it. `None`: as long as
+    /// the system takes.
     pub connect_timeout: Option<u64>,
-    /// After the request, and between any two bytes. `None`: no limit.
+    /// Without a single byte in either direction, once the connection stands. `None`: no limit.
     pub idle_timeout: Option<u64>,
     /// Reading stops while so many events wait to be taken.
     pub max_queued_events: usize,
@@ -201,6 +206,8 @@ pub struct ClientOptions {
     pub max_queued_bytes: usize,
     /// Whether each piece of the body is also handed over as it came: [`Notice::Bytes`](super::Notice::Bytes).
     pub raw: bool,
+    /// Whether comments are handed over: [`Notice::Comment`](super::Notice::Comment).
+    pub comments: bool,
     /// The version of HTTP.
     pub http: HttpVersion,
     /// TLS.
@@ -217,7 +224,7 @@ impl Default for ClientOptions {
             reconnect: Reconnect::default(),
             redirects: Redirects::default(),
             stop_on: None,
-            require_finish: false,
+            require_finish: None,
             ask_headers: false,
             compression: false,
             check_content_type: true,
@@ -227,6 +234,7 @@ impl Default for ClientOptions {
             max_queued_events: 1024,
             max_queued_bytes: 1 << 20,
             raw: false,
+            comments: false,
             http: HttpVersion::default(),
             tls: TlsOptions::default(),
             proxy: Proxy::default(),
@@ -236,6 +244,11 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
+    /// Whether a stream that ends without its mark has failed.
+    pub(crate) fn needs_finish(&self) -> bool {
+        self.require_finish.unwrap_or(self.stop_on.is_some())
+    }
+
     /// Checks that each value can work.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub(crate) fn verdict(head: &Head, check_content_type: bool) -> Verdict {
 }
 
 /// Whether the essence of the media type is `text/event-stream`. Parameters do not matter: it is always UTF-8.
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get_all(CONTENT_TYPE).iter().next_back() else {
         return false;
     };

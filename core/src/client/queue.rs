@@ -9,6 +9,9 @@ use crate::event::EventRef;
 /// Batches grow up to here, so that taking one frees its memory soon.
 const BATCH_SIZE: usize = 64 * 1024;
 
+/// What an entry weighs beside its texts: small ones must not be free.
+const BASE: usize = size_of::<Entry>();
+
 /// One thing in the queue.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -31,7 +34,12 @@ impl Outbox {
 
     /// The last event id is this one now.
     pub(crate) fn position(&mut self, id: &str) {
-        self.entries.push(Entry::Position(id.into()));
+        let position = Entry::Position(id.into());
+        match self.entries.last_mut() {
+            // Nothing happened at the former one.
+            Some(last @ Entry::Position(_)) => *last = position,
+            _ => self.entries.push(position),
+        }
     }
 
     /// The last event id after all this, if it says one.
@@ -134,16 +142,25 @@ impl Queue {
 
     pub(crate) fn put(&mut self, outbox: &mut Outbox) {
         for entry in outbox.entries.drain(..) {
+            match (self.entries.back_mut(), &entry) {
+                (Some(Entry::Events(batch)), Entry::Events(later))
+                    if batch.size() + later.size() <= BATCH_SIZE =>
+                {
+                    batch.append(later);
+                    self.events += later.len();
+                    self.bytes += later.size();
+                    continue;
+                }
+                // Nothing happened at the former one.
+                (Some(Entry::Position(former)), Entry::Position(_)) => {
+                    self.bytes -= BASE + former.len();
+                    self.entries.pop_back();
+                }
+                _ => {}
+            }
             let (events, bytes) = weight(&entry);
             self.events += events;
             self.bytes += bytes;
-            if let Entry::Events(later) = &entry
-                && let Some(Entry::Events(batch)) = self.entries.back_mut()
-                && batch.size() + later.size() <= BATCH_SIZE
-            {
-                batch.append(later);
-                continue;
-            }
             self.entries.push_back(entry);
         }
         // With nothing before it, a position is where the host is already.
@@ -169,7 +186,7 @@ impl Queue {
         self.taken += 1;
         self.events -= 1;
         if last {
-            self.bytes -= batch.size();
+            self.bytes -= BASE + batch.size();
             self.entries.pop_front();
             self.taken = 0;
             self.pass_positions();
@@ -215,7 +232,7 @@ impl Queue {
     fn pass_positions(&mut self) {
         while let Some(Entry::Position(_)) = self.entries.front() {
             if let Some(Entry::Position(id)) = self.entries.pop_front() {
-                self.bytes -= id.len();
+                self.bytes -= BASE + id.len();
                 self.last_event_id = id.into();
             }
         }
@@ -236,17 +253,17 @@ impl Queue {
                 self.finished = !matches!(ended, Ended::EndOfStream);
             }
             Notice::Failed(_) => self.state = ReadyState::Closed,
-            Notice::Ask(_) | Notice::Bytes(_) | Notice::Event(_) => {}
+            Notice::Ask(_) | Notice::Bytes(_) | Notice::Comment(_) | Notice::Event(_) => {}
         }
     }
 }
 
+/// How many events or notices an entry is, and its bytes.
 fn weight(entry: &Entry) -> (usize, usize) {
-    match entry {
+    let (events, bytes) = match entry {
         Entry::Events(batch) => (batch.len(), batch.size()),
-        Entry::Notice(Notice::Bytes(bytes)) => (1, bytes.len()),
-        Entry::Notice(Notice::Gap(gap)) => (1, gap.last_event_id.len()),
-        Entry::Notice(_) => (1, 0),
+        Entry::Notice(notice) => (1, notice.size()),
         Entry::Position(id) => (0, id.len()),
-    }
+    };
+    (events, BASE + bytes)
 }

@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, HeaderMap, LOCATION,
-};
+use hyper::header::{HeaderMap, LOCATION};
 use url::Url;
 
 use super::error::{ClientError, ClientErrorKind};
 use super::options::Redirects;
 use super::policy::Head;
-use super::request::{Hop, Target, check_url, strip};
+use super::request::{Hop, Target, check_url, describes_body, strip};
 
 /// The request that a redirect asks for.
 ///
@@ -51,17 +49,13 @@ pub(crate) fn follow(
         ));
     }
     let mut headers = if foreign {
-        target.foreign_fields(&hop.headers, body.is_some())
+        target.foreign_fields(&hop.headers)
     } else {
         hop.headers.clone()
     };
     if body.is_none() {
-        for name in [
-            CONTENT_ENCODING,
-            CONTENT_LANGUAGE,
-            CONTENT_LOCATION,
-            CONTENT_TYPE,
-        ] {
+        let described = hop.headers.keys().filter(|name| describes_body(name));
+        for name in described {
             headers.remove(name);
         }
     }

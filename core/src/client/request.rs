@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -27,6 +27,19 @@ const OURS: [&str; 8] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+];
+/// Fields that describe the body.
+const DESCRIPTIONS: [&str; 10] = [
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "digest",
+    "repr-digest",
 ];
 
 /// One request to one place: the first of an attempt, or what a redirect makes of it.
@@ -111,12 +124,14 @@ impl Target {
         }
     }
 
-    /// What a foreign origin is shown of a request's fields: those that every request of ours has, and the type of the
-    /// body where there still is one.
-    pub(crate) fn foreign_fields(&self, headers: &HeaderMap, body: bool) -> HeaderMap {
+    /// What a foreign origin is shown of a request's fields: those that every request of ours has, and those without
+    /// which its body cannot be understood.
+    pub(crate) fn foreign_fields(&self, headers: &HeaderMap) -> HeaderMap {
         let mut shown = self.own_fields();
-        if body && let Some(kind) = headers.get(CONTENT_TYPE) {
-            shown.insert(CONTENT_TYPE, kind.clone());
+        for (name, value) in headers {
+            if describes_body(name) {
+                shown.append(name.clone(), value.clone());
+            }
         }
         shown
     }
@@ -197,6 +212,13 @@ pub(crate) fn fields(given: &Headers) -> Result<HeaderMap> {
                 format!("{name} is set by the client itself: remove it"),
             ));
         }
+        if known == PROXY_AUTHORIZATION {
+            return Err(Error::invalid(
+                "headers",
+                "Proxy-Authorization would go to the server: put user and password into the proxy's URL, \
+                 http://user:password@host:port",
+            ));
+        }
         let value = HeaderValue::from_bytes(value).map_err(|_| {
             Error::invalid(
                 "headers",
@@ -206,6 +228,11 @@ pub(crate) fn fields(given: &Headers) -> Result<HeaderMap> {
         headers.append(known, value);
     }
     Ok(headers)
+}
+
+/// Whether a field says something of the body that it comes with: it goes where the body goes.
+pub(crate) fn describes_body(name: &HeaderName) -> bool {
+    DESCRIPTIONS.contains(&name.as_str())
 }
 
 /// An id as a header value, if it can be one: no request is worth failing for an odd id.

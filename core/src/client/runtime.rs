@@ -8,9 +8,12 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+use super::lookup::Lookups;
+
 const NAME: &str = "ssehub-client";
-/// Threads that look names up, which only the system's blocking function can do.
-const MAX_LOOKUPS: usize = 8;
+/// Threads that look names up, which only the system's blocking function can do. There are as many as there are names
+/// that take their time, and they cost next to nothing, so that those whose servers are gone do not hold up the others.
+const MAX_LOOKUPS: usize = 128;
 const LOOKUP_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// What the sources of one process share. A fork copies it, but not its thread, and may catch its locks locked: the
@@ -21,6 +24,7 @@ pub(crate) struct Process {
     forked: OnceLock<Box<Process>>,
     started: Instant,
     thread: Mutex<Thread>,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) tls_roots: OnceLock<Arc<RootCertStore>>,
     pub(crate) tls_config: OnceLock<Arc<ClientConfig>>,
 }
@@ -53,6 +57,7 @@ impl Process {
             forked: OnceLock::new(),
             started: Instant::now(),
             thread: Mutex::default(),
+            lookups: Lookups::of_system(),
             tls_roots: OnceLock::new(),
             tls_config: OnceLock::new(),
         }
@@ -99,7 +104,7 @@ fn start() -> io::Result<(Handle, oneshot::Sender<()>)> {
         .build()?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
-    spawn(move || run(runtime, stopped))?;
+    crate::thread::spawn(NAME, move || run(runtime, stopped))?;
     Ok((handle, stop))
 }
 
@@ -108,19 +113,6 @@ fn run(runtime: Runtime, stopped: oneshot::Receiver<()>) {
     let _ = runtime.block_on(stopped);
     // Does not wait for a name that is being looked up.
     runtime.shutdown_background();
-}
-
-#[cfg(unix)]
-fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    crate::thread::spawn(NAME, run)
-}
-
-#[cfg(not(unix))]
-fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new()
-        .name(NAME.into())
-        .spawn(run)
-        .map(drop)
 }
 
 /// One source's share in the thread.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
 use super::backoff::Backoff;
+use super::decode::Coding;
 use super::error::{ClientError, ClientErrorKind};
 use super::notice::{Answer, Ended, Gap, Notice, Opened, Question, Retry};
 use super::options::{ClientOptions, StopOn, When};
@@ -22,7 +23,7 @@ use super::queue::Outbox;
 use super::redirect;
 use super::request::{Hop, Target, fields};
 use crate::event::EventRef;
-use crate::wire::parse::Parser;
+use crate::wire::parse::{Parsed, Parser};
 
 /// What is to be done next, and which input answers it.
 #[derive(Debug)]
@@ -147,7 +148,13 @@ impl Session {
             return Do::Stop;
         };
         match verdict(&head, self.options.check_content_type) {
-            Verdict::Stream => self.open(&head, moment, out),
+            Verdict::Stream => match Coding::of(&head.headers).check() {
+                Ok(()) => self.open(&head, moment, out),
+                Err(error) => {
+                    let error = error.with_refusal(refusal(&head, Vec::new(), moment.wall));
+                    self.fail(error, out)
+                }
+            },
             Verdict::NoContent => self.conclude(Ended::NoContent, out),
             Verdict::Redirect => self.redirect(&hop, &head, moment, out),
             verdict => {
@@ -177,10 +184,13 @@ impl Session {
         }
         let stop_on = self.options.stop_on.as_ref();
         let mut stop = None;
-        let fed = open.parser.feed(chunk, |event| {
-            if stop.is_some() {
-                return;
-            }
+        let parser = &mut open.parser;
+        let mut found = |part: Parsed<'_>| {
+            let event = match part {
+                _ if stop.is_some() => return,
+                Parsed::Comment(text) => return out.notice(Notice::Comment(text.into())),
+                Parsed::Event(event) => event,
+            };
             open.fruitful = true;
             if is_stop(stop_on, event) {
                 stop = Some(event.to_event());
@@ -189,7 +199,12 @@ impl Session {
             } else {
                 out.event(event);
             }
-        });
+        };
+        let fed = if self.options.comments {
+            parser.feed_with_comments(chunk, found)
+        } else {
+            parser.feed(chunk, |event| found(Parsed::Event(event)))
+        };
         // Ids of blocks without data count, too: a hub's streams begin with one.
         let id = match &stop {
             Some(event) => event.fields().id.unwrap_or_default(),
@@ -356,7 +371,7 @@ impl Session {
             };
             return self.fail(error, out);
         }
-        if self.options.require_finish {
+        if self.options.needs_finish() {
             let error = ClientError::new(
                 ClientErrorKind::Unfinished,
                 "the stream has ended without its end mark: what came may be incomplete",

@@ -52,6 +52,15 @@ impl EventSource {
         options.check()?;
         let (target, last_event_id) = Target::new(request, options.compression)?;
         let transport = Transport::new(&options)?;
+        Self::begin(target, last_event_id, options, transport)
+    }
+
+    pub(crate) fn begin(
+        target: Target,
+        last_event_id: String,
+        options: ClientOptions,
+        transport: Transport,
+    ) -> Result<Self> {
         let process = process();
         let lease = process.lease().map_err(|error| {
             Error::new(

@@ -149,17 +149,19 @@ fn usual_config() -> std::result::Result<Arc<ClientConfig>, rustls::Error> {
 /// What the system trusts; where it says nothing (a bare container), what Mozilla does. Reading it takes tens of
 /// milliseconds, hence once per process.
 fn system_roots() -> Arc<RootCertStore> {
-    let read = || {
-        let mut roots = RootCertStore::empty();
-        // The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` count here. A certificate that is of no use is no reason
-        // not to trust the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Arc::new(roots)
-    };
+    let read = || Arc::new(read_roots());
     runtime::process().tls_roots.get_or_init(read).clone()
+}
+
+pub(crate) fn read_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // The variables `SSL_CERT_FILE` and `SSL_CERT_DIR` count here. A certificate that is of no use is no reason not to
+    // trust the others.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::connect::{Connected, Connector};
-use super::decode::Decoder;
+use super::connect::{Connected, Connector, Progress};
+use super::decode::{Coding, Decoder};
 use super::error::{ClientError, ClientErrorKind, chain};
 use super::options::ClientOptions;
 use super::policy::Head;
@@ -24,6 +24,7 @@ use super::request::Hop;
 use super::runtime::process;
 use super::socket::Io;
 use super::tls::is_tls;
+use super::watchdog::Activity;
 use crate::error::Result;
 
 /// What is read at once, and the limit of a head.
@@ -35,9 +36,16 @@ type Attempt<T> = std::result::Result<T, ClientError>;
 
 /// Makes requests as one source's options say.
 pub(crate) struct Transport {
-    connector: Connector,
+    pub(crate) connector: Connector,
     connect_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+}
+
+/// A connection that nothing was sent over yet.
+pub(crate) struct Standing {
+    pub(crate) connected: Connected,
+    /// Milliseconds until it stood.
+    pub(crate) after: u64,
 }
 
 /// The answer to a request.
@@ -49,8 +57,10 @@ pub(crate) struct Exchange {
 /// A body, and the connection that it comes over: dropped, it is closed.
 pub(crate) struct Body {
     incoming: Incoming,
-    decoder: Decoder,
-    idle_timeout: Option<Duration>,
+    coding: Coding,
+    // Made when a stream is read: nobody needs to undo what a redirect or a refusal is encoded with.
+    decoder: Option<Decoder>,
+    watchdog: Watchdog,
     _connection: Connection,
 }
 
@@ -67,22 +77,32 @@ impl Transport {
 
     /// Makes a request over a connection of its own, and waits for the head of the answer.
     pub(crate) async fn send(&self, hop: &Hop) -> Attempt<Exchange> {
+        let standing = self.stand(hop).await?;
+        self.ask(hop, standing).await
+    }
+
+    /// Makes the connection alone.
+    pub(crate) async fn stand(&self, hop: &Hop) -> Attempt<Standing> {
         let started = process().now();
-        let connected = within(
-            self.connect_timeout,
-            self.connector.connect(hop),
-            "no connection",
-        )
-        .await?;
+        let connected = self.connect(hop).await?;
+        Ok(Standing {
+            connected,
+            after: process().now().saturating_sub(started),
+        })
+    }
+
+    /// Makes the request over it, and waits for the head of the answer.
+    pub(crate) async fn ask(&self, hop: &Hop, standing: Standing) -> Attempt<Exchange> {
+        let Standing { connected, after } = standing;
         let stands = process().now();
         let remote = connected.remote;
+        let watchdog = Watchdog {
+            activity: connected.activity.clone(),
+            limit: self.idle_timeout,
+        };
         let connection = Connection::default();
-        let response = within(
-            self.idle_timeout,
-            exchange(connected, hop, &connection.0),
-            "no answer",
-        )
-        .await?;
+        let exchanged = exchange(connected, hop, &connection.0);
+        let response = watchdog.watch(exchanged, "no answer").await??;
         let (parts, incoming) = response.into_parts();
         let head = Head {
             status: parts.status.as_u16(),
@@ -92,25 +112,40 @@ impl Transport {
                 _ => "HTTP/1.1",
             },
             remote,
-            connected_after: stands.saturating_sub(started),
+            connected_after: after,
             answered_after: process().now().saturating_sub(stands),
             headers: parts.headers,
         };
         let body = Body {
-            decoder: Decoder::new(&head.headers)?,
             incoming,
-            idle_timeout: self.idle_timeout,
+            coding: Coding::of(&head.headers),
+            decoder: None,
+            watchdog,
             _connection: connection,
         };
         Ok(Exchange { head, body })
+    }
+
+    async fn connect(&self, hop: &Hop) -> Attempt<Connected> {
+        let progress = Progress::default();
+        let connected = self.connector.connect(hop, &progress);
+        let Some(limit) = self.connect_timeout else {
+            return connected.await;
+        };
+        timeout(limit, connected).await.unwrap_or_else(|_| {
+            Err(out_of_time("no connection", limit).explain(&progress.waits_for()))
+        })
     }
 }
 
 impl Body {
     /// The next piece, decompressed. `None` at an orderly end.
     pub(crate) async fn next(&mut self) -> Attempt<Option<Bytes>> {
+        if self.decoder.is_none() {
+            self.decoder = Some(self.coding.decoder()?);
+        }
         loop {
-            if let Decoder::Compressed(decoder) = &mut self.decoder
+            if let Some(Decoder::Compressed(decoder)) = &mut self.decoder
                 && let Some(piece) = decoder.step()?
             {
                 let piece = Bytes::copy_from_slice(piece);
@@ -122,21 +157,36 @@ impl Body {
                 return Ok(None);
             };
             match &mut self.decoder {
-                Decoder::Identity => return Ok(Some(bytes)),
-                Decoder::Compressed(decoder) => decoder.push(bytes),
+                Some(Decoder::Compressed(decoder)) => decoder.push(bytes),
+                _ => return Ok(Some(bytes)),
             }
         }
     }
 
+    /// As much as is wanted, decompressed where that can be done. It may break off, or not come in time: what a refusal
+    /// says is a courtesy.
+    pub(crate) async fn beginning(&mut self, limit: usize, within: Duration) -> Vec<u8> {
+        let mut raw = Vec::new();
+        let reading = async {
+            while raw.len() < limit
+                && let Ok(Some(piece)) = self.receive().await
+            {
+                raw.extend_from_slice(&piece);
+            }
+        };
+        // Out of time: what came is what there is.
+        let _ = timeout(within, reading).await;
+        raw.truncate(limit);
+        let mut text = self.coding.expand(raw, limit);
+        // It may wait long to be taken.
+        text.shrink_to_fit();
+        text
+    }
+
     async fn receive(&mut self) -> Attempt<Option<Bytes>> {
         loop {
-            let frame = within(
-                self.idle_timeout,
-                async { Ok(self.incoming.frame().await) },
-                "nothing came",
-            )
-            .await?;
-            match frame {
+            let frame = self.watchdog.watch(self.incoming.frame(), "nothing came");
+            match frame.await? {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -146,7 +196,7 @@ impl Body {
                     return Err(broken(&error, ClientErrorKind::Interrupted));
                 }
                 None => {
-                    if let Decoder::Compressed(decoder) = &self.decoder
+                    if let Some(Decoder::Compressed(decoder)) = &self.decoder
                         && !decoder.is_whole()
                     {
                         return Err(ClientError::new(
@@ -161,18 +211,25 @@ impl Body {
     }
 }
 
-async fn within<T>(
+/// Bites where a connection is silent for too long.
+struct Watchdog {
+    activity: Arc<Activity>,
     limit: Option<Duration>,
-    work: impl Future<Output = Attempt<T>>,
-    what: &str,
-) -> Attempt<T> {
-    let Some(limit) = limit else {
-        return work.await;
-    };
-    timeout(limit, work).await.unwrap_or_else(|_| {
-        let message = format!("{what} within {} ms", limit.as_millis());
-        Err(ClientError::new(ClientErrorKind::Timeout, message))
-    })
+}
+
+impl Watchdog {
+    async fn watch<T>(&self, work: impl Future<Output = T>, what: &str) -> Attempt<T> {
+        let Some(limit) = self.limit else {
+            return Ok(work.await);
+        };
+        let done = self.activity.unless_silent(limit, work).await;
+        done.ok_or_else(|| out_of_time(what, limit))
+    }
+}
+
+fn out_of_time(what: &str, limit: Duration) -> ClientError {
+    let message = format!("{what} within {} ms", limit.as_millis());
+    ClientError::new(ClientErrorKind::Timeout, message)
 }
 
 async fn exchange(connected: Connected, hop: &Hop, tasks: &Tasks) -> Attempt<Response<Incoming>> {

@@ -77,6 +77,20 @@ impl Batch {
         self.parts.last().map_or(0, |part| part.frame.seq)
     }
 
+    /// How many of the frames are not newer than this.
+    pub(crate) fn count_through(&self, seq: u64) -> usize {
+        self.parts.partition_point(|part| part.frame.seq <= seq)
+    }
+
+    /// So many of the frames.
+    pub(crate) fn first(&self, count: usize, framing: Framing) -> Self {
+        let frames: Vec<Arc<Frame>> = self.parts[..count]
+            .iter()
+            .map(|part| part.frame.clone())
+            .collect();
+        Self::new(&frames, framing)
+    }
+
     /// The bytes of so many frames, without their framing.
     pub(crate) fn size(&self, frames: usize) -> u64 {
         frames

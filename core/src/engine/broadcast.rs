@@ -2,9 +2,9 @@
 //! private messages need not wait out.
 
 use super::connection::Progress;
-use super::connections::{Connections, Scene};
+use super::connections::{Command, Connections, Scene};
 use super::mailbox::Content;
-use super::round::Round;
+use super::round::{Letter, Round};
 use super::socket::Socket;
 use crate::delivery::EndReason;
 
@@ -14,17 +14,19 @@ const SLICE: usize = 256;
 const FEW: usize = 32;
 
 impl<S: Socket> Connections<S> {
-    /// Obeys commands, then gives every connection what is new to it. In this order: whoever was sent away gets nothing
-    /// that was published after that.
+    /// Obeys commands and gives every connection what is new to it. Whoever is sent away has got what was published before
+    /// that, and gets nothing that was published after it.
     pub(super) fn broadcast(&mut self, scene: &Scene<'_, S>) {
-        for command in std::mem::take(&mut self.next.commands) {
-            self.obey(scene, command);
-        }
         let overflowed = std::mem::take(&mut self.next.overflowed);
         let round_bytes = self.next.mail.iter().map(|it| it.frame.len()).sum();
         self.waiting_bytes = round_bytes;
         let mut round = std::mem::take(&mut self.round);
-        round.add(&self.next.mail);
+        let (mail, commands) = (
+            std::mem::take(&mut self.next.mail),
+            std::mem::take(&mut self.next.commands),
+        );
+        self.add_and_obey(scene, &mut round, &mail, commands);
+        self.next.mail = mail;
         round.put_first(|topic| self.readers.get(&topic).is_some_and(|it| it.len() <= FEW));
         self.next.mail.clear();
         let mut sends = 0;
@@ -65,8 +67,27 @@ impl<S: Socket> Connections<S> {
         }
     }
 
+    /// Adds mail to a round, and obeys the commands in between.
+    fn add_and_obey(
+        &mut self,
+        scene: &Scene<'_, S>,
+        round: &mut Round,
+        mail: &[Letter],
+        commands: Vec<(usize, Command<S>)>,
+    ) {
+        let mut added = 0;
+        for (place, command) in commands {
+            // What came before it may have overflowed since.
+            let place = place.clamp(added, mail.len());
+            round.add(&mail[added..place]);
+            added = place;
+            self.obey(scene, round, command);
+        }
+        round.add(&mail[added..]);
+    }
+
     /// Sends a connection what a round has for it. Whether it has anything.
-    fn give(&mut self, scene: &Scene<'_, S>, round: &mut Round, index: u32) -> bool {
+    pub(super) fn give(&mut self, scene: &Scene<'_, S>, round: &mut Round, index: u32) -> bool {
         let Some(connection) = self.at(index).filter(|connection| connection.live) else {
             return false;
         };
@@ -110,9 +131,18 @@ impl<S: Socket> Connections<S> {
         scene.mailbox.take(&mut news);
         self.next.overflowed |= news.overflowed;
         self.waiting_bytes += news.mail.iter().map(|it| it.frame.len()).sum::<usize>();
-        for command in news.commands {
-            self.obey(scene, command);
+        // What waits is bounded as in the mailbox; and what follows a hole must not overtake what fell into it.
+        if self.next.overflowed || self.waiting_bytes - round_bytes > scene.mailbox.limit() {
+            self.next.overflowed = true;
+            self.next.mail.clear();
         }
+        // For those who have not had their turn. The next round brings it to the others, and finds that these have it.
+        let for_round = if self.next.overflowed {
+            &[][..]
+        } else {
+            &news.mail
+        };
+        self.add_and_obey(scene, round, for_round, news.commands);
         for letter in &news.mail {
             let Some(list) = self.readers.get(&letter.topic) else {
                 continue;
@@ -134,14 +164,8 @@ impl<S: Socket> Connections<S> {
                 }
             }
         }
-        // What waits is bounded as in the mailbox; and what follows a hole must not overtake what fell into it.
-        if self.next.overflowed || self.waiting_bytes - round_bytes > scene.mailbox.limit() {
-            self.next.overflowed = true;
-            self.next.mail.clear();
-            return;
+        if !self.next.overflowed {
+            self.next.mail.append(&mut news.mail);
         }
-        // For those who have not had their turn. The next round brings it to the others, and finds that these have it.
-        round.add(&news.mail);
-        self.next.mail.append(&mut news.mail);
     }
 }

@@ -217,11 +217,13 @@ impl<S: Socket> Connection<S> {
     pub(crate) fn end(&mut self, reason: EndReason, clean: bool) {
         self.over = Some(Over { reason, clean });
         if self.how.held && clean {
+            self.socket.give_back();
             return;
         }
         if clean {
-            // With input left unread the system would break the connection, and what is under way be lost.
-            self.socket.discard(super::MAX_INPUT_ROUND);
+            // With input left unread the system would break the connection, and what is under way be lost. More than
+            // this it has no right to send.
+            self.socket.discard(MAX_INPUT as usize);
         }
         self.socket.shut();
     }

@@ -49,6 +49,16 @@ pub(crate) struct Scene<'a, S> {
     pub(crate) now: u64,
 }
 
+impl<S> Scene<'_, S> {
+    /// The last event for a connection that has been told to end, of which it may not have heard yet.
+    pub(super) fn last_owed(&self, token: Token) -> Option<u64> {
+        self.directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended(token)
+    }
+}
+
 pub(crate) struct Connections<S> {
     // By place. Boxed: a place that is free costs next to nothing.
     pub(super) slots: Vec<Option<Slot<S>>>,
@@ -73,8 +83,8 @@ pub(crate) struct Connections<S> {
     pub(crate) gone: Vec<S>,
     // Bytes of frames that are sent in part.
     pub(super) pinned: usize,
-    // Connections that come while the hub drains share the plan.
-    pub(super) plan: Option<Arc<Plan>>,
+    // Not sooner is it asked again who holds frames that no log has any more.
+    pub(super) relief_due: u64,
     // Events and bytes that a broadcast has delivered: counted in one go.
     pub(super) delivered: (u64, u64),
     // Scratch space.
@@ -105,7 +115,7 @@ impl<S: Socket> Connections<S> {
             over: Vec::new(),
             gone: Vec::new(),
             pinned: 0,
-            plan: None,
+            relief_due: 0,
             delivered: (0, 0),
             slice: Vec::new(),
             frames: Vec::new(),
@@ -140,7 +150,7 @@ impl<S: Socket> Connections<S> {
                 self.serve(scene, index);
             }
         }
-        self.relieve();
+        self.relieve(scene);
         self.bury(scene);
         !self.queue.is_empty()
             || !self.unread.is_empty()
@@ -194,7 +204,7 @@ impl<S: Socket> Connections<S> {
     /// The hub is gone: so are its connections, and those that were to come.
     pub(crate) fn abandon(&mut self, mailbox: &Mailbox<Letter, Command<S>>) {
         mailbox.take(&mut self.next);
-        let coming = self.next.commands.drain(..).filter_map(|it| match it {
+        let coming = self.next.commands.drain(..).filter_map(|(_, it)| match it {
             Command::Add(_, connection) => Some(connection),
             _ => None,
         });
@@ -216,19 +226,22 @@ impl<S: Socket> Connections<S> {
 
     // Commands.
 
-    pub(super) fn obey(&mut self, scene: &Scene<'_, S>, command: Command<S>) {
+    /// Does what it was told. `round` has what was published before that and is still to be given.
+    pub(super) fn obey(&mut self, scene: &Scene<'_, S>, round: &mut Round, command: Command<S>) {
         match command {
             Command::Add(token, connection) => self.add(scene, token, connection),
             Command::End(tokens, reason, last) => {
                 for token in tokens {
+                    self.give_to(scene, round, token);
                     if let Some(connection) = self.get(token)
-                        && connection.stream.end(reason, last.clone())
+                        && connection.stream.end(reason, last.clone(), 0)
                     {
                         self.serve(scene, place_of(token));
                     }
                 }
             }
             Command::Remove(token, reason) => {
+                self.give_to(scene, round, token);
                 if let Some(connection) = self.get(token) {
                     // A host that has failed ends no response: to its client it would go on for ever.
                     let clean = connection.is_whole() && reason != EndReason::Error;
@@ -243,33 +256,27 @@ impl<S: Socket> Connections<S> {
                         self.arm(scene, index);
                     }
                 }
-                self.plan = Some(plan);
             }
             Command::CloseAll => {
-                for index in 0..self.slots.len() {
-                    let index = u32::try_from(index).unwrap_or(u32::MAX);
-                    if let Some(connection) = self.at(index)
-                        && connection.stream.end(EndReason::Drain, None)
-                    {
-                        self.serve(scene, index);
-                    }
-                }
+                let tokens = self.slots.iter().flatten().map(|slot| slot.token).collect();
+                self.obey(scene, round, Command::End(tokens, EndReason::Drain, None));
             }
+        }
+    }
+
+    fn give_to(&mut self, scene: &Scene<'_, S>, round: &mut Round, token: Token) {
+        if self.get(token).is_some() {
+            self.give(scene, round, place_of(token));
         }
     }
 
     fn add(&mut self, scene: &Scene<'_, S>, token: Token, mut connection: Box<Connection<S>>) {
         // It comes too late to have heard of it.
-        match scene.hub.state() {
-            State::Open => self.plan = None,
-            State::Draining => {
-                if let Some(plan) = &self.plan {
-                    connection.stream.drain(scene.hub, plan);
-                }
-            }
-            State::Closed => {
-                connection.stream.end(EndReason::Drain, None);
-            }
+        if let Some(plan) = scene.hub.plan() {
+            connection.stream.drain(scene.hub, &plan);
+        }
+        if scene.hub.state() == State::Closed {
+            connection.stream.end(EndReason::Drain, None, 0);
         }
         // What its host did before is not the client's fault.
         connection.stream.busy_since = scene.now;
@@ -329,14 +336,18 @@ impl<S: Socket> Connections<S> {
     /// Ends all connections, also where the lists may not be right any more. Their sockets.
     pub(crate) fn fail(self, scene: &Scene<'_, S>) -> Vec<S> {
         let mut gone = self.gone;
-        let coming = self.next.commands.into_iter().filter_map(|it| match it {
-            Command::Add(token, connection) => Some(Slot {
-                token,
-                connection,
-                places: Few::default(),
-            }),
-            _ => None,
-        });
+        let coming = self
+            .next
+            .commands
+            .into_iter()
+            .filter_map(|(_, it)| match it {
+                Command::Add(token, connection) => Some(Slot {
+                    token,
+                    connection,
+                    places: Few::default(),
+                }),
+                _ => None,
+            });
         for mut slot in self.slots.into_iter().flatten().chain(coming) {
             if slot.connection.over.is_none() {
                 slot.connection.end(EndReason::Error, false);

@@ -41,8 +41,8 @@ pub(crate) struct Entry {
     pub(crate) names: Arc<[Name]>,
     /// It counts among the hub's connections.
     pub(crate) connection: bool,
-    /// It has been told to end.
-    pub(crate) ended: bool,
+    /// It has been told to end: what was published up to here is still for it, and nothing later.
+    pub(crate) ended: Option<u64>,
 }
 
 impl Directory {
@@ -70,11 +70,11 @@ impl Directory {
     }
 
     /// The connection is there: from here on it is found, unless its end has been decided on.
-    pub(crate) fn show(&mut self, token: Token, ending: bool) {
+    pub(crate) fn show(&mut self, token: Token, ended: Option<u64>) {
         if let Some(place) = self.places.get_mut(place_of(token) as usize)
             && let Some(entry) = &mut place.entry
         {
-            entry.ended = ending;
+            entry.ended = ended;
         }
     }
 
@@ -90,28 +90,26 @@ impl Directory {
         }
     }
 
-    /// Whether the connection has been told to end, and may not have heard of it yet.
-    pub(crate) fn is_ended(&self, token: Token) -> bool {
-        let place = self.places.get(place_of(token) as usize);
-        place
-            .filter(|place| place.life == token.life)
-            .and_then(|place| place.entry.as_ref())
-            .is_some_and(|entry| entry.ended)
+    /// Where the connection has been told to end, of which it may not have heard yet: the last event that is for it.
+    pub(crate) fn ended(&self, token: Token) -> Option<u64> {
+        let place = self.places.get(place_of(token) as usize)?;
+        let entry = place.entry.as_ref()?;
+        entry.ended.filter(|_| place.life == token.life)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Marks the connections that are to end, and returns them.
-    pub(crate) fn end_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Token> {
+    /// Marks the connections that are to end behind this event, and returns them.
+    pub(crate) fn end_where(&mut self, through: u64, which: impl Fn(&Entry) -> bool) -> Vec<Token> {
         let mut ended = Vec::new();
         for (index, place) in self.places.iter_mut().enumerate() {
             if let Some(entry) = &mut place.entry
-                && !entry.ended
+                && entry.ended.is_none()
                 && which(entry)
             {
-                entry.ended = true;
+                entry.ended = Some(through);
                 ended.push(Token {
                     index: self.base | u32::try_from(index).unwrap_or(u32::MAX),
                     life: place.life,

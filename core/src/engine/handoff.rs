@@ -6,8 +6,10 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown};
+use rustix::io::fcntl_dupfd_cloexec;
+#[cfg(target_vendor = "apple")]
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown};
 
 /// A descriptor set aside before a response begins, so that there is one when its socket is to be taken.
 #[derive(Debug)]
@@ -112,13 +114,16 @@ fn replace(source: BorrowedFd<'_>, place: &mut OwnedFd) -> io::Result<()> {
     Ok(fcntl_setfd(place, FdFlags::CLOEXEC)?)
 }
 
+// In one step, where there is one: a program that is started meanwhile would inherit them.
+#[cfg(not(target_vendor = "apple"))]
+const SOCKET_FLAGS: SocketFlags = SocketFlags::CLOEXEC;
+#[cfg(target_vendor = "apple")]
+const SOCKET_FLAGS: SocketFlags = SocketFlags::empty();
+
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (a, b) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        rustix::net::SocketFlags::empty(),
-        None,
-    )?;
+    let (a, b) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SOCKET_FLAGS, None)?;
+    #[cfg(target_vendor = "apple")]
     for end in [&a, &b] {
         fcntl_setfd(end, FdFlags::CLOEXEC)?;
     }

@@ -24,7 +24,8 @@ pub(crate) struct Content<M, C> {
     pub(crate) mail: Vec<M>,
     /// Some mail was too much and is not here.
     pub(crate) overflowed: bool,
-    pub(crate) commands: Vec<C>,
+    /// Each with how much of the mail came before it.
+    pub(crate) commands: Vec<(usize, C)>,
 }
 
 impl<M, C> Default for Content<M, C> {
@@ -79,7 +80,8 @@ impl<M, C> Mailbox<M, C> {
     #[must_use]
     pub(crate) fn command(&self, command: C) -> bool {
         let mut inner = self.lock();
-        inner.content.commands.push(command);
+        let place = inner.content.mail.len();
+        inner.content.commands.push((place, command));
         std::mem::take(&mut inner.asleep)
     }
 

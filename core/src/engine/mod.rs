@@ -69,11 +69,22 @@ pub(crate) struct Prepared {
 impl Engine {
     pub(crate) fn start(hub: &Arc<Shared>) -> io::Result<Arc<Self>> {
         let outbox = outbox::start()?;
-        let shards = (0..hub.options.shards)
-            .map(|number| Shard::start(number, hub, outbox.clone()))
-            .collect::<io::Result<_>>()?;
+        let mut shards = Vec::new();
+        for number in 0..hub.options.shards {
+            match Shard::start(number, hub, outbox.clone()) {
+                Ok(shard) => shards.push(shard),
+                Err(error) => {
+                    // All or none: those that have started are not to be told of anything any more.
+                    for Shard { listener, .. } in &shards {
+                        let door = hub.table().remove_listener(*listener);
+                        drop(door);
+                    }
+                    return Err(error);
+                }
+            }
+        }
         Ok(Arc::new(Self {
-            shards,
+            shards: shards.into(),
             sinks: AtomicU64::new(0),
             names: Recent::default(),
             labels: Recent::default(),
@@ -83,12 +94,15 @@ impl Engine {
     /// Takes the socket behind a host's descriptor, for this stream.
     pub(crate) fn prepare(&self, stream: &Stream, slot: Slot, fd: i32) -> io::Result<Prepared> {
         let shard = self.least_busy();
+        if shard.door.is_closed() {
+            return Err(io::Error::other("the writer has ended"));
+        }
         let token = shard.directory().insert(Entry {
             key: stream.key.clone(),
             names: self.names.share(stream.names.clone()),
             connection: stream.connection,
             // Until it is here, others see to its end.
-            ended: true,
+            ended: Some(0),
         });
         let door = &shard.door;
         let watch = |socket: &OwnedFd| door.watch(socket, token);
@@ -130,7 +144,7 @@ impl Engine {
             reports.inbox().hold(how.tag, token);
         }
         let key = stream.key.clone();
-        let socket = TakenSocket::new(socket, stream.write_timeout);
+        let socket = TakenSocket::new(socket, how.held, stream.write_timeout);
         let inbox = Arc::downgrade(reports.inbox());
         let mut connection = Box::new(Connection::new(stream, socket, how, inbox));
         hub.enter_mode(connection.mode());
@@ -142,15 +156,13 @@ impl Engine {
             let is_known = hub.registry.hand_over(key, former, &owner, token);
             // A newer stream has taken its place just now, and looks for it where it was.
             if !is_known && hub.options.limits.connections_per_key.is_some() {
-                connection.stream.end(EndReason::Kick, None);
+                connection.stream.end(EndReason::Kick, None, 0);
             }
         }
         // In a drain it still gets what came before, and may be sent away at once.
         let ending = connection.stream.ending.as_ref();
-        directory.show(
-            token,
-            ending.is_some_and(|it| it.reason != EndReason::Drain),
-        );
+        let ended = ending.filter(|it| it.reason != EndReason::Drain);
+        directory.show(token, ended.map(|it| it.through));
         shard.door.send(Command::Add(token, connection));
     }
 
@@ -175,12 +187,13 @@ impl Engine {
         &self,
         reason: EndReason,
         last: Option<&Arc<[u8]>>,
+        through: u64,
         which: impl Fn(&Entry) -> bool,
     ) -> usize {
         let mut count = 0;
         for shard in &self.shards {
             let mut directory = shard.directory();
-            let tokens = directory.end_where(&which);
+            let tokens = directory.end_where(through, &which);
             count += tokens.len();
             if !tokens.is_empty() {
                 let command = Command::End(tokens, reason, last.cloned());
@@ -207,8 +220,9 @@ impl Owner for Engine {
         key: Option<&str>,
         topic: Option<&str>,
         last: Option<&Arc<[u8]>>,
+        through: u64,
     ) -> usize {
-        self.end_where(EndReason::Kick, last, |entry| {
+        self.end_where(EndReason::Kick, last, through, |entry| {
             entry.connection
                 && key.is_none_or(|key| entry.key.as_deref() == Some(key))
                 && topic

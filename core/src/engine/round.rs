@@ -48,6 +48,9 @@ impl Round {
     /// Adds mail, which comes in the order of its frames' numbers. Whoever has not had its turn yet gets it in one piece
     /// with what was there before.
     pub(crate) fn add(&mut self, mail: &[Letter]) {
+        if mail.is_empty() {
+            return;
+        }
         self.made.clear();
         self.oldest = 0;
         for Letter { topic, frame } in mail {

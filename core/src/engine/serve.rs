@@ -1,7 +1,7 @@
 //! What a shard does with one connection: the rest of what was begun, the log, what is due.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::batch::{Batch, MAX_BATCH};
 use super::connection::Progress;
@@ -15,14 +15,21 @@ use crate::topic::table::Effects;
 
 /// How many batches of a turn are remembered for others who read the log from the same position.
 const REMEMBERED: usize = 8;
-/// Frames that only blocked connections hold any more: so many bytes per shard. Above, those that are blocked longest
-/// go.
+/// Frames that only blocked connections hold any more: so many bytes in all shards. Above, those that are blocked
+/// longest go.
 const MAX_PINNED: usize = 64 * 1024 * 1024;
+
+/// How far ahead the wheel is used, in milliseconds.
+const FARTHEST: u64 = 60_000;
+/// Between two looks for the one that has been blocked longest, in milliseconds: each goes over all connections.
+const RELIEF: u64 = 50;
 
 impl<S: Socket> Connections<S> {
     /// Brings a connection on: the rest of what was begun, then its end if that has come, then a batch from the log.
     pub(super) fn serve(&mut self, scene: &Scene<'_, S>, index: u32) {
         let now = scene.now;
+        // Who is live has all but what waits for the next round.
+        let has_all = self.next.mail.is_empty() && !self.next.overflowed;
         let mut has_read = false;
         loop {
             let pinned = self.pinned_by(index);
@@ -53,7 +60,9 @@ impl<S: Socket> Connections<S> {
                 stream.grow_old(now);
                 if let Some(opening) = stream.opening.take() {
                     progress = connection.send_own(&opening, now);
-                } else if let Some((reason, last)) = stream.is_to_end(now, connection.live) {
+                } else if let Some((reason, last)) =
+                    stream.is_to_end(now, has_all && connection.live)
+                {
                     progress = connection.send_end(reason, last.as_deref().unwrap_or(&[]), now);
                 } else if connection.live {
                     break;
@@ -139,13 +148,17 @@ impl<S: Socket> Connections<S> {
         };
         frames.clear();
         self.frames = frames;
-        // After the look, and not before: what was published after it was sent away is not for it.
-        let directory = scene.directory.lock();
-        let directory = directory.unwrap_or_else(PoisonError::into_inner);
-        if directory.is_ended(token) {
-            return Progress::Done;
-        }
-        drop(directory);
+        // Asked after the look, and not before: what was published after it was sent away is not for it.
+        let found = batch.len();
+        let owed = scene.last_owed(token).map(|seq| batch.count_through(seq));
+        let batch = match owed {
+            Some(0) => {
+                connection.stream.owes_nothing();
+                return Progress::Done;
+            }
+            Some(owed) if owed < found => Arc::new(batch.first(owed, framing)),
+            _ => batch,
+        };
         let (progress, reached) = connection.send_batch(&batch, now);
         let delivered = (reached.whole as u64, batch.size(reached.whole));
         connection.stream.count(delivered.0, delivered.1);
@@ -159,7 +172,11 @@ impl<S: Socket> Connections<S> {
         }
         let conflated = match (&reached.partial, reached.whole) {
             // Also where the last is still on its way: the cursor has nothing more to bring from here.
-            _ if begun == batch.len() => cursor.take(&step),
+            _ if begun == found => {
+                // What is newer than the look comes by mail.
+                connection.live = progress == Progress::Done && step.reaches_head();
+                cursor.take(&step)
+            }
             (Some((frame, _)), _) => cursor.take_until(&step, frame.seq),
             (None, 0) => 0,
             (None, whole) => cursor.take_until(&step, batch.seq(whole - 1)),
@@ -196,7 +213,9 @@ impl<S: Socket> Connections<S> {
         let Some(connection) = self.at(index) else {
             return;
         };
+        // An entry outlives its connection: what is due in a day is looked at again and again instead.
         let due = connection.stream.next_due(scene.now);
+        let due = due.min(scene.now.saturating_add(FARTHEST));
         if due < connection.timer {
             connection.timer = due;
             self.wheel.insert(due, index);
@@ -220,8 +239,9 @@ impl<S: Socket> Connections<S> {
     }
 
     /// Keeps what blocked connections hold, and no log does any more, within its bound.
-    pub(super) fn relieve(&mut self) {
-        while self.pinned > MAX_PINNED {
+    pub(super) fn relieve(&mut self, scene: &Scene<'_, S>) {
+        let most = MAX_PINNED / scene.hub.options.shards.max(1) as usize;
+        while self.pinned > most && scene.now >= self.relief_due {
             let mut seen: HashMap<u64, usize> = HashMap::new();
             let mut oldest: Option<(u64, u32)> = None;
             for (index, slot) in (0..).zip(&self.slots) {
@@ -236,10 +256,11 @@ impl<S: Socket> Connections<S> {
                 }
             }
             match oldest {
-                Some((_, index)) if seen.values().sum::<usize>() > MAX_PINNED => {
+                Some((_, index)) if seen.values().sum::<usize>() > most => {
                     self.end(index, EndReason::Slow, false);
                 }
-                _ => return,
+                // The logs have most of it. That may change, but not in a moment.
+                _ => self.relief_due = scene.now + RELIEF,
             }
         }
     }

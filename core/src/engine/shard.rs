@@ -40,7 +40,7 @@ pub(crate) struct Door {
     sinks: Mutex<HashMap<u64, OwnedFd>>,
     registry: Registry,
     waker: Waker,
-    // The hub is gone, and the thread is to end.
+    // The thread is to end, since the hub is gone, or has ended.
     closing: AtomicBool,
 }
 
@@ -59,6 +59,10 @@ impl Door {
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.wake();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Has the poller tell of a socket.
@@ -178,13 +182,17 @@ impl Writer {
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
+                // Nothing can be waited for any more: the streams end, and others stay with their servers.
+                if let Some(hub) = self.hub.upgrade() {
+                    self.start_over(&hub);
+                }
                 break;
             }
             self.door.mailbox.wake();
             let Some(hub) = self.hub.upgrade() else {
                 break;
             };
-            if self.door.closing.load(Ordering::Acquire) {
+            if self.door.is_closed() {
                 break;
             }
             // A panic is a fault of ours: it ends the streams, which their clients resume, and not the process.
@@ -255,6 +263,13 @@ impl Writer {
         for socket in self.connections.gone.drain(..) {
             self.door.forget(&socket);
         }
+    }
+}
+
+/// However the thread ends: whoever comes after that is not to wait for it.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.door.closing.store(true, Ordering::Release);
     }
 }
 

@@ -6,6 +6,8 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
@@ -19,6 +21,9 @@ pub(crate) trait Socket {
 
     /// Whether the client has closed its side, as far as that can be known without reading.
     fn has_left(&self) -> bool;
+
+    /// Undoes what was set for the engine's sake: from here on the socket is the server's alone.
+    fn give_back(&mut self);
 
     /// Ends the connection in both directions, for all who have it. What was sent is still delivered.
     fn shut(&mut self);
@@ -45,48 +50,57 @@ pub(crate) struct TakenSocket {
 const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 /// The system holds at most so many bytes that it has not sent: what is more waits in the log, once for all.
 #[cfg(target_os = "linux")]
-static NOT_SENT: u32 = 128 * 1024;
+const NOT_SENT: u32 = 128 * 1024;
 
 impl TakenSocket {
-    pub(crate) fn new(fd: OwnedFd, write_timeout: Option<NonZeroU64>) -> Self {
+    /// `held`: the server keeps the connection, and with it the say over how long it may be silent.
+    pub(crate) fn new(fd: OwnedFd, held: bool, write_timeout: Option<NonZeroU64>) -> Self {
         // A unix socket has none of these, and serves as well without.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
-        let _ = sockopt::set_socket_keepalive(&fd, true);
-        #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
-        {
-            let (idle, interval, count) = KEEP_ALIVE;
-            let _ = sockopt::set_tcp_keepidle(&fd, idle);
-            let _ = sockopt::set_tcp_keepintvl(&fd, interval);
-            let _ = sockopt::set_tcp_keepcnt(&fd, count);
-        }
         #[cfg(target_os = "linux")]
-        {
-            if let Some(timeout) = write_timeout {
-                let timeout = u32::try_from(timeout.get()).unwrap_or(u32::MAX);
-                let _ = sockopt::set_tcp_user_timeout(&fd, timeout);
-            }
-            set_not_sent(&fd);
-        }
+        set_not_sent(&fd, NOT_SENT);
         #[cfg(target_vendor = "apple")]
         let _ = sockopt::set_socket_nosigpipe(&fd, true);
-        #[cfg(not(target_os = "linux"))]
-        let _ = write_timeout;
+        if !held {
+            keep_alive(&fd, write_timeout);
+        }
         Self { fd }
     }
+}
+
+/// Has the system find out about peers that are gone without a word.
+fn keep_alive(fd: &OwnedFd, write_timeout: Option<NonZeroU64>) {
+    let _ = sockopt::set_socket_keepalive(fd, true);
+    #[cfg(not(any(target_os = "openbsd", target_os = "haiku")))]
+    {
+        let (idle, interval, count) = KEEP_ALIVE;
+        let _ = sockopt::set_tcp_keepidle(fd, idle);
+        let _ = sockopt::set_tcp_keepintvl(fd, interval);
+        let _ = sockopt::set_tcp_keepcnt(fd, count);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        if let Some(timeout) = write_timeout {
+            let timeout = u32::try_from(timeout.get()).unwrap_or(u32::MAX);
+            let _ = sockopt::set_tcp_user_timeout(fd, timeout);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = write_timeout;
 }
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "rustix has no TCP_NOTSENT_LOWAT")]
 #[expect(clippy::cast_possible_truncation, reason = "the size of a u32")]
-fn set_not_sent(fd: &OwnedFd) {
-    // SAFETY: the value is a u32 of our own, and its size is given.
+fn set_not_sent(fd: &OwnedFd, bytes: u32) {
+    // SAFETY: the value is a u32 on our stack, and its size is given.
     unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_NOTSENT_LOWAT,
-            (&raw const NOT_SENT).cast(),
-            size_of_val(&NOT_SENT) as libc::socklen_t,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
         );
     }
 }
@@ -121,6 +135,14 @@ impl Socket for TakenSocket {
         Input::More(sum)
     }
 
+    #[cfg(target_os = "linux")]
+    fn has_left(&self) -> bool {
+        // Also behind input that is the server's to read.
+        let mut fds = [PollFd::new(&self.fd, PollFlags::RDHUP)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn has_left(&self) -> bool {
         let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
         match recv(&self.fd, &mut [0][..], peek) {
@@ -128,6 +150,12 @@ impl Socket for TakenSocket {
             Err(Errno::AGAIN | Errno::INTR) => false,
             Err(_) => true,
         }
+    }
+
+    fn give_back(&mut self) {
+        // 0 is the system's own setting.
+        #[cfg(target_os = "linux")]
+        set_not_sent(&self.fd, 0);
     }
 
     fn shut(&mut self) {

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Where each rule lives: [`encode`](self::encode) writes it, [`lines`](self::lines) knows BOM and line ends over
-//! chunk borders, [`parse`](self::parse) interprets the fields (section 9.2.6).
+//! chunk borders, [`field`](self::field) the fields, [`parse`](self::parse) interprets them (section 9.2.6).
 
 pub(crate) mod encode;
+pub(crate) mod field;
 pub(crate) mod lines;
 pub(crate) mod parse;

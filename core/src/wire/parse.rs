@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{EventRef, MAX_RETRY};
+use crate::event::EventRef;
+use crate::wire::field::{Field, HEAD, may_be_field, milliseconds, value};
 use crate::wire::lines::Lines;
 
 /// The default of [`Parser::with_max_event_size`]: 16 MiB.
@@ -58,25 +59,17 @@ impl Default for Parser {
     }
 }
 
-/// The fields that the standard knows.
-#[derive(Clone, Copy)]
-enum Field {
-    Data,
-    Event,
-    Id,
-    Retry,
-}
-
-const NAMES: [(&[u8], Field); 4] = [
-    (b"data", Field::Data),
-    (b"event", Field::Event),
-    (b"id", Field::Id),
-    (b"retry", Field::Retry),
-];
-const LONGEST_NAME: usize = 5;
-
 /// One huge event must not hold its memory for the rest of the stream.
 const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// What [`Parser::feed_with_comments`] finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// An event.
+    Event(EventRef<'a>),
+    /// A comment: what follows the colon, less one space. It stands by itself, also among the lines of an event.
+    Comment(&'a str),
+}
 
 /// The data of the event at hand: a slice of the present chunk as long as it is a single line there.
 type OneLine<'c> = Option<&'c [u8]>;
@@ -137,6 +130,30 @@ impl Parser {
     where
         F: FnMut(EventRef<'_>),
     {
+        self.run::<false, _>(chunk, |found| {
+            if let Parsed::Event(event) = found {
+                dispatch(event);
+            }
+        })
+    }
+
+    /// As [`Self::feed`], and hands over comments, too, as soon as their line is complete. They count as little as
+    /// there: one that is larger than the size limit is passed over.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub fn feed_with_comments<F>(&mut self, chunk: &[u8], found: F) -> Result<()>
+    where
+        F: FnMut(Parsed<'_>),
+    {
+        self.run::<true, _>(chunk, found)
+    }
+
+    // Comments are an argument of the compiler's: whoever does not want them pays nothing.
+    fn run<const COMMENTS: bool, F>(&mut self, chunk: &[u8], mut found: F) -> Result<()>
+    where
+        F: FnMut(Parsed<'_>),
+    {
         if self.failed {
             return Err(self.too_large());
         }
@@ -154,7 +171,7 @@ impl Parser {
                 break;
             }
             let Some(end) = self.lines.find_end(rest) else {
-                self.keep(rest, one_line.map_or(0, |line| line.len() + 1))?;
+                self.keep::<COMMENTS>(rest, one_line.map_or(0, |line| line.len() + 1))?;
                 break;
             };
             let tail = &rest[..end];
@@ -163,13 +180,18 @@ impl Parser {
                 self.discarding = false;
             } else if self.line.is_empty() {
                 if tail.is_empty() {
-                    self.end_of_event(one_line.take(), &mut dispatch);
+                    self.end_of_event(one_line.take(), &mut found);
+                } else if COMMENTS && tail[0] == b':' {
+                    self.comment(tail, &mut found);
                 } else {
                     self.whole_line(tail, &mut one_line)?;
                 }
             } else {
                 self.line.extend_from_slice(tail);
                 let line = std::mem::take(&mut self.line);
+                if COMMENTS && line[0] == b':' {
+                    self.comment(&line, &mut found);
+                }
                 // Its bytes are not the chunk's: a data line is copied at once.
                 let mut own: OneLine<'_> = None;
                 self.keep_line(one_line.take());
@@ -186,19 +208,27 @@ impl Parser {
     }
 
     /// Keeps the unfinished last line of a chunk, as far as anybody will want it.
-    fn keep(&mut self, tail: &[u8], pending: usize) -> Result<()> {
+    fn keep<const COMMENTS: bool>(&mut self, tail: &[u8], pending: usize) -> Result<()> {
         if self.discarding {
             return Ok(());
         }
         // Only the head of a line decides whether the line matters, so only that is copied before the decision.
-        let head = tail.len().min(LONGEST_NAME + 1);
+        let head = tail.len().min(HEAD);
         self.line.extend_from_slice(&tail[..head]);
-        if !may_be_field(&self.line) {
+        let comment = COMMENTS && self.line[0] == b':';
+        if !comment && !may_be_field(&self.line) {
             self.line.clear();
             self.discarding = true;
             return Ok(());
         }
         self.line.extend_from_slice(&tail[head..]);
+        if comment {
+            if self.line.len() > self.max_event_size {
+                self.line = Vec::new();
+                self.discarding = true;
+            }
+            return Ok(());
+        }
         let (value, joins) = match memchr(b':', &self.line) {
             Some(colon) => (
                 value(&self.line, colon).len(),
@@ -224,7 +254,7 @@ impl Parser {
             Some(colon) => (&line[..colon], value(line, colon)),
             None => (line, &line[line.len()..]),
         };
-        let Some((_, field)) = NAMES.iter().find(|(known, _)| *known == name) else {
+        let Some(field) = Field::named(name) else {
             return Ok(());
         };
         self.check_size(pending, value.len(), matches!(field, Field::Data))?;
@@ -241,15 +271,7 @@ impl Parser {
                 self.id_changed = true;
             }
             Field::Id => {}
-            Field::Retry => {
-                if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
-                    let number = value.iter().fold(0_u64, |sum, digit| {
-                        sum.saturating_mul(10)
-                            .saturating_add(u64::from(digit - b'0'))
-                    });
-                    self.retry = Some(number.min(MAX_RETRY));
-                }
-            }
+            Field::Retry => self.retry = milliseconds(value).or(self.retry),
         }
         Ok(())
     }
@@ -271,10 +293,19 @@ impl Parser {
         }
     }
 
-    /// A blank line: dispatches the event, if there is one.
-    fn end_of_event<F>(&mut self, one_line: OneLine<'_>, dispatch: &mut F)
+    fn comment<F>(&self, line: &[u8], found: &mut F)
     where
-        F: FnMut(EventRef<'_>),
+        F: FnMut(Parsed<'_>),
+    {
+        if line.len() <= self.max_event_size {
+            found(Parsed::Comment(&String::from_utf8_lossy(value(line, 0))));
+        }
+    }
+
+    /// A blank line: dispatches the event, if there is one.
+    fn end_of_event<F>(&mut self, one_line: OneLine<'_>, found: &mut F)
+    where
+        F: FnMut(Parsed<'_>),
     {
         if self.id_changed {
             self.id_changed = false;
@@ -295,11 +326,11 @@ impl Parser {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(data),
         };
-        dispatch(EventRef {
+        found(Parsed::Event(EventRef {
             event: &event,
             data: &text,
             id: &self.last_event_id,
-        });
+        }));
         drop((event, text));
         self.event.clear();
         self.data.clear();
@@ -329,20 +360,5 @@ impl Parser {
                 self.max_event_size
             ),
         )
-    }
-}
-
-/// What follows the colon, less one space.
-fn value(line: &[u8], colon: usize) -> &[u8] {
-    let value = &line[colon + 1..];
-    value.strip_prefix(b" ").unwrap_or(value)
-}
-
-/// Whether this beginning of a line can still become a field that the standard knows.
-fn may_be_field(line: &[u8]) -> bool {
-    let head = &line[..line.len().min(LONGEST_NAME + 1)];
-    match memchr(b':', head) {
-        Some(colon) => NAMES.iter().any(|(name, _)| *name == &head[..colon]),
-        None => NAMES.iter().any(|(name, _)| name.starts_with(head)),
     }
 }

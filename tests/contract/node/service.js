@@ -19,6 +19,7 @@ const { values: given } = parseArgs({
 const CAPABILITIES = [
   '204',
   'bom',
+  'comments',
   'headers',
   'last-event-id',
   'post',
@@ -47,6 +48,7 @@ class Client {
       lastEventId: wanted.lastEventId,
       // What is asked for here is asked for explicitly: the harness expects it of POST, too.
       reconnect: delay === undefined ? true : { when: 'always', delay: Math.max(delay, 1) / 1000 },
+      onComment: comment => this.#send({ kind: 'comment', comment }),
       timeout: wanted.readTimeoutMs === undefined ? undefined : wanted.readTimeoutMs / 1000,
     })
     this.#source.addEventListener('error', event => this.#failed(event))

@@ -29,6 +29,7 @@ from ssehub import ClientError, Event, EventSource, Reconnect, SSEHubError, Stre
 CAPABILITIES = [
     "204",
     "bom",
+    "comments",
     "headers",
     "last-event-id",
     "post",
@@ -61,12 +62,16 @@ class Client:
             else True,
             timeout=None if read_timeout is None else read_timeout / 1000,
             on_error=self._failed,
+            on_comment=self._commented,
         )
 
     def _failed(self, error: ClientError) -> None:
         # An orderly end is part of a stream's life.
         if not isinstance(error, StreamEndedError):
             self._send({"kind": "error", "error": str(error), "comment": str(error)})
+
+    def _commented(self, text: str) -> None:
+        self._send({"kind": "comment", "comment": text})
 
     def _got(self, event: Event) -> None:
         fields = {"type": event.event, "data": event.data, "id": event.id}

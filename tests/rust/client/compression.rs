@@ -5,7 +5,7 @@ use compression_codecs::brotli::params::EncoderParams;
 use compression_codecs::core::Level;
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
-use ssehub::{ClientErrorKind, ClientOptions, Notice};
+use ssehub::{ClientErrorKind, ClientOptions, Ended, Notice};
 
 use crate::common::{Server, open, open_with, options};
 
@@ -148,8 +148,8 @@ fn a_body_that_ends_within_its_compression_is_interrupted() {
 }
 
 #[test]
-fn rubbish_and_unknown_encodings_end_it() {
-    for name in ["gzip", "br", "zstd", "lzma"] {
+fn rubbish_and_encodings_beyond_us_end_it() {
+    for name in ["gzip", "br", "zstd", "deflate", "compress", "gzip, br"] {
         let mut answer = head(name).into_bytes();
         answer.extend(b"\xFFdata: not compressed\n\n");
         let rest = open(&Server::saying(answer)).rest();
@@ -157,7 +157,40 @@ fn rubbish_and_unknown_encodings_end_it() {
             panic!("{name}: {rest:?}")
         };
         assert_eq!(error.kind(), ClientErrorKind::Decode, "{name}");
+        assert!(!error.is_retryable());
     }
+}
+
+#[test]
+fn what_is_no_coding_is_passed_over() {
+    for name in ["none", "utf-8", "UTF-8", "identity", "chunked"] {
+        let answer = format!("{}data: plain\n\n", head(name));
+        assert_eq!(open(&Server::saying(answer)).data(), "plain", "{name}");
+    }
+}
+
+#[test]
+fn an_answer_is_judged_by_its_status_first() {
+    // Neither a refusal to come back from, nor a redirect, nor the end fails for what its body is encoded with.
+    let server = Server::new(|conn| {
+        let seen = conn.request()?;
+        conn.send(match (conn.index, seen.target.as_str()) {
+            (0, _) => "HTTP/1.1 503 Later\r\nRetry-After: 0\r\nContent-Encoding: deflate\r\nContent-Length: 2\r\n\r\nno",
+            (1, _) => {
+                "HTTP/1.1 307 There\r\nLocation: /there\r\nContent-Encoding: deflate\r\nContent-Length: 0\r\n\r\n"
+            }
+            _ => "HTTP/1.1 204 Nothing\r\nContent-Encoding: deflate\r\n\r\n",
+        })
+    });
+    let rest = open(&server).rest();
+    let [Notice::Retrying(retry), Notice::Ended(Ended::NoContent)] = rest.as_slice() else {
+        panic!("{rest:?}")
+    };
+    assert_eq!(retry.error.status(), Some(503));
+    let refusal = retry.error.refusal().unwrap();
+    assert_eq!(refusal.body, b"no");
+    assert_eq!(refusal.retry_after, Some(0));
+    assert_eq!(server.seen()[2].target, "/there");
 }
 
 #[test]

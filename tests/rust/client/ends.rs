@@ -12,7 +12,6 @@ fn the_end_mark() {
     let done = format!("{}0\r\n\r\n", chunk("data: [DONE]\n\n"));
     let wanted = || ClientOptions {
         stop_on: Some(StopOn::Data("[DONE]".into())),
-        require_finish: true,
         ..options()
     };
     let server = Server::saying(llm(&done));

@@ -15,6 +15,7 @@ mod leaks;
 mod policies;
 mod pressure;
 mod proxies;
+mod proxies_refusing;
 mod redirects;
 mod slow;
 mod tls;

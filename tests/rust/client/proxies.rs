@@ -1,76 +1,16 @@
 //! Through proxies.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{SocketAddr, TcpStream};
 
 use ssehub::{ClientErrorKind, ClientOptions, ClientRequest, HttpVersion, Proxy};
 
 use crate::common::certificates::Authority;
-use crate::common::{Client, HEAD, LONG, Server, alone, nobody, options};
-
-fn through(proxy: &str) -> ClientOptions {
-    ClientOptions {
-        proxy: Proxy::Url(proxy.into()),
-        ..options()
-    }
-}
+use crate::common::relay::{Relay, through};
+use crate::common::{Client, HEAD, Server, alone, options};
 
 fn stream() -> Server {
     Server::saying(format!("{HEAD}data: through\n\n"))
-}
-
-/// A proxy that hands bytes on, once it has agreed with the client on where to.
-struct Relay {
-    address: SocketAddr,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Relay {
-    fn new(
-        agree: impl Fn(&mut TcpStream, &mut Vec<String>) -> io::Result<TcpStream>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let relay = Self {
-            address,
-            said: said.clone(),
-        };
-        let agree = Arc::new(agree);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let (agree, said) = (agree.clone(), said.clone());
-                // Ends with its connection, whatever happens there.
-                std::thread::spawn(move || serve(client, &*agree, &said));
-            }
-        });
-        relay
-    }
-
-    fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
-    }
-}
-
-fn serve(
-    mut client: TcpStream,
-    agree: &dyn Fn(&mut TcpStream, &mut Vec<String>) -> io::Result<TcpStream>,
-    said: &Mutex<Vec<String>>,
-) -> io::Result<()> {
-    client.set_read_timeout(Some(LONG))?;
-    let server = agree(&mut client, &mut said.lock().unwrap())?;
-    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-    std::thread::spawn(move || {
-        let _ = io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
-    let (mut from_server, mut to_client) = (server, client);
-    let _ = io::copy(&mut from_server, &mut to_client);
-    to_client.shutdown(Shutdown::Both)
 }
 
 fn head(client: &mut TcpStream) -> io::Result<String> {
@@ -85,9 +25,13 @@ fn head(client: &mut TcpStream) -> io::Result<String> {
 
 /// `CONNECT host:port`, to this address whatever the host.
 fn tunnel(to: SocketAddr) -> Relay {
+    tunnel_saying("HTTP/1.1 200 Connected\r\n\r\n", to)
+}
+
+fn tunnel_saying(answer: &'static str, to: SocketAddr) -> Relay {
     Relay::new(move |client, said| {
         said.push(head(client)?);
-        client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+        client.write_all(answer.as_bytes())?;
         TcpStream::connect(to)
     })
 }
@@ -184,6 +128,33 @@ fn https_goes_through_a_tunnel() {
 }
 
 #[test]
+fn proxies_agree_in_many_words() {
+    let authority = Authority::new();
+    let server = authority.server(&["stream.test"], |conn| {
+        conn.request()?;
+        conn.send(format!("{HEAD}data: secure\n\n"))?;
+        conn.until_closed();
+        Ok(())
+    });
+    for answer in [
+        "HTTP/1.0 200 Connection established\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nVia: 1.1 a, 1.1 b\r\n\r\n",
+    ] {
+        let relay = tunnel_saying(answer, server.address());
+        let client = Client::open(
+            &ClientRequest::get("https://stream.test/x"),
+            ClientOptions {
+                tls: authority.trusted(),
+                ..through(&format!("http://{}", relay.address))
+            },
+        );
+        assert_eq!(client.data(), "secure", "{answer}");
+    }
+}
+
+#[test]
 fn over_a_proxy_that_speaks_tls_itself() {
     let authority = Authority::new();
     let proxy = authority.server(&["127.0.0.1"], |conn| {
@@ -233,40 +204,6 @@ fn socks() {
     assert_eq!(server.seen()[0].target, "/x");
 }
 
-#[test]
-fn a_proxy_that_refuses() {
-    for (answer, text) in [
-        (
-            "HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",
-            "authorization required",
-        ),
-        (
-            "HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n",
-            "unsuccessful",
-        ),
-        ("", "unexpected end"),
-    ] {
-        let proxy = Server::saying(answer);
-        let client = Client::open(
-            &ClientRequest::get("https://stream.test/"),
-            through(&format!("http://user:secret@{}", proxy.address())),
-        );
-        let error = client.error();
-        assert_eq!(error.kind(), ClientErrorKind::Proxy);
-        let message = error.to_string();
-        assert!(
-            message.contains(text) && !message.contains("secret"),
-            "{message}"
-        );
-    }
-    let gone = nobody();
-    let client = Client::open(
-        &ClientRequest::get("http://stream.test/"),
-        through(&format!("http://{gone}")),
-    );
-    assert_eq!(client.error().kind(), ClientErrorKind::Connect);
-}
-
 /// In a process of its own, since the environment is the whole process's.
 #[test]
 fn what_the_environment_says() {
@@ -290,6 +227,7 @@ fn what_the_environment_says() {
         let secure = ClientRequest::get("https://stream.test/");
         let error = Client::open(&secure, from_environment()).error();
         assert_eq!(error.kind(), ClientErrorKind::Proxy, "{error}");
+        assert_eq!(error.status(), Some(407));
     } else {
         assert_eq!(proxy.seen()[0].target, "http://stream.test/x");
         assert_eq!(tunnel.seen()[0].method, "CONNECT");

@@ -68,6 +68,35 @@ fn silence_is_noticed_before_and_after_the_head() {
 }
 
 #[test]
+fn a_head_that_drips_is_no_silence() {
+    // Longer in all than the limit, but never so long without a byte.
+    let server = Server::new(|conn| {
+        conn.request()?;
+        let padding = "x".repeat(90);
+        let head = HEAD.replace("\r\n\r\n", &format!("\r\nX: {padding}\r\n\r\n"));
+        let most = if conn.index == 0 { head.len() } else { 100 };
+        for byte in head.bytes().take(most) {
+            conn.send([byte])?;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if conn.index == 0 {
+            conn.send("data: whole\n\n")?;
+            return Ok(());
+        }
+        conn.until_closed();
+        Ok(())
+    });
+    let client = open_with(&server, watched(700));
+    client.opened();
+    assert_eq!(client.data(), "whole");
+    client.error();
+    // One that stops half-way is.
+    let error = client.error();
+    assert_eq!(error.kind(), ClientErrorKind::Timeout, "{error}");
+    assert!(error.to_string().contains("no answer"), "{error}");
+}
+
+#[test]
 fn heartbeats_keep_the_watchdog_quiet() {
     let server = Server::new(|conn| {
         conn.request()?;
@@ -139,7 +168,9 @@ fn a_connection_must_stand_in_time() {
     let error = client.error();
     assert_eq!(error.kind(), ClientErrorKind::Timeout);
     assert!(
-        error.to_string().contains("no connection within 100 ms"),
+        error
+            .to_string()
+            .contains("no connection within 100 ms; it waited for 127.0.0.1 to agree on TLS"),
         "{error}"
     );
 }

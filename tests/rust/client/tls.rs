@@ -1,9 +1,12 @@
 //! TLS with an authority that only the test knows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ssehub::{ClientErrorKind, ClientOptions, ClientRequest, Notice, TlsOptions};
 
 use crate::common::certificates::{Authority, over_tls};
-use crate::common::{CHUNKED, Client, Conn, HEAD, Server, chunk, options};
+use crate::common::{CHUNKED, Client, Conn, HEAD, Server, chunk, eventually, options};
 
 fn script(conn: &mut Conn) -> std::io::Result<()> {
     conn.request()?;
@@ -108,6 +111,25 @@ fn a_key_must_be_there() {
     let request = ClientRequest::get("https://a.test/");
     let error = ssehub::EventSource::open(&request, options).unwrap_err();
     assert_eq!(error.field(), Some("client_cert"));
+}
+
+#[test]
+fn closing_does_not_wait_for_a_handshake() {
+    // 1: the client is there, and has said its first word. 2: it has left.
+    let seen = Arc::new(AtomicUsize::new(0));
+    let state = seen.clone();
+    let server = Server::new(move |conn| {
+        conn.first_byte()?;
+        state.store(1, Ordering::SeqCst);
+        conn.until_closed();
+        state.store(2, Ordering::SeqCst);
+        Ok(())
+    });
+    let client = Client::open(&get(&server), options());
+    eventually("a handshake", || seen.load(Ordering::SeqCst) == 1);
+    client.0.close();
+    assert!(client.0.is_ended());
+    eventually("the end", || seen.load(Ordering::SeqCst) == 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ssehub::{EndReason, Framing, HubOptions, Mode, Slot, Start};
 
-use super::common::{Ask, PATIENCE, Server, Via, ask, quiet, wait_until};
+use super::common::{Ask, End, PATIENCE, Server, Via, ask, quiet, wait_until};
 
 /// Every kind of connection there is.
 fn all_kinds(topics: &[&str]) -> Vec<Ask> {
@@ -113,6 +113,47 @@ fn a_held_connection_serves_another_response_when_the_stream_is_over() {
     let mut rest = Vec::new();
     client.end.read_to_end(&mut rest).expect("open");
     assert_eq!(rest, b"0\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_connection_that_is_given_back_is_as_it_was() {
+    use rustix::net::sockopt::{socket_keepalive, tcp_user_timeout};
+
+    let mut server = Server::new(quiet());
+    let kind = Ask {
+        held: true,
+        ..ask(&["a"])
+    };
+    let (token, end, client) = server.begin(&kind);
+    let End::Tcp(socket) = &end else {
+        unreachable!("it was asked for")
+    };
+    let settings = || (socket_keepalive(socket), tcp_user_timeout(socket));
+    let before = settings();
+    let tag = server.hand_off(&kind, token, &end).expect("a good socket");
+    server.wait_for(1);
+    server.reports.remove(tag, EndReason::Kick);
+    assert!(server.report(tag).clean);
+    assert_eq!(settings(), before);
+    drop(client);
+}
+
+#[test]
+fn a_held_client_that_asked_for_more_and_left_is_noticed() {
+    let mut server = Server::new(quiet());
+    let kind = Ask {
+        held: true,
+        ..ask(&["a"])
+    };
+    let (token, end, mut client) = server.begin(&kind);
+    client
+        .end
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .expect("open");
+    drop(client);
+    let tag = server.hand_off(&kind, token, &end).expect("a good socket");
+    assert_eq!(server.report(tag).info.reason, EndReason::Client);
 }
 
 #[test]

@@ -33,6 +33,12 @@ fn highest() -> u64 {
     numbers.max().expect("there are some")
 }
 
+/// The number that the next descriptor gets.
+fn lowest_free() -> u64 {
+    let next = fs::File::open("/dev/null").expect("there is one");
+    std::os::fd::AsRawFd::as_raw_fd(&next).unsigned_abs().into()
+}
+
 /// How many descriptors all pollers of this process watch.
 fn watched() -> usize {
     let infos = fs::read_dir("/proc/self/fdinfo").expect("Linux");
@@ -146,6 +152,47 @@ fn with_the_hub_its_writers_go_and_their_sockets() {
     drop((clients, holding, late, held));
     wait_until(|| threads().is_empty());
     assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn an_engine_that_cannot_start_whole_leaves_nothing() {
+    let _alone = alone();
+    let mut options = quiet();
+    options.shards = 4;
+    let mut server = Server::new(options);
+    let (token, end, mut client) = server.begin(&ask(&["a"]));
+    // The first one makes what all others are copies of.
+    drop(Slot::reserve(false).expect("there is one"));
+    let before = descriptors();
+    let former = getrlimit(Resource::Nofile);
+    for more in 3..9 {
+        let how = ssehub::HandOff {
+            framing: ssehub::Framing::Chunked,
+            held: false,
+            snapshot: false,
+            tag: 1,
+            label: "/".into(),
+        };
+        let slot = Slot::reserve(false).expect("there is one");
+        // Enough for some of the writers, each of which has a poller and a waker.
+        let few = Rlimit {
+            current: Some(lowest_free() + more),
+            ..former
+        };
+        setrlimit(Resource::Nofile, few).expect("less is allowed");
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&end);
+        let refused = server
+            .selector
+            .hand_off(token, slot, fd, how, &server.reports);
+        setrlimit(Resource::Nofile, former).expect("back to what it was");
+        assert!(refused.is_err(), "with {more} descriptors");
+        wait_until(|| threads().is_empty() && descriptors() == before);
+    }
+    server
+        .hand_off(&ask(&["a"]), token, &end)
+        .expect("there are enough now");
+    server.publish("a", "x");
+    assert_eq!(client.next().as_deref(), Some("x"));
 }
 
 #[test]

@@ -56,6 +56,21 @@ fn disconnect_by_key_by_topic_or_by_both() {
 }
 
 #[test]
+fn who_is_sent_away_gets_what_was_published_before_that_and_nothing_later() {
+    let hub = hub();
+    let selector = hub.selector(|| {});
+    let mut waiting = Client::on(&selector, &subscribe(&hub, &["t", "u"]), &keyed("me"));
+    waiting.read();
+    publish(&hub, &["t"], "one");
+    publish(&hub, &["u"], "two");
+    assert_eq!(hub.disconnect(Some("me"), None, None).expect("valid"), 1);
+    publish(&hub, &["t"], "never");
+    assert_eq!(waiting.read(), ["one", "two"]);
+    waiting.serve();
+    assert_eq!(waiting.ended, Some((EndReason::Kick, true)));
+}
+
+#[test]
 fn a_disconnect_finds_the_stream_that_is_being_written() {
     let hub = hub();
     let mut client = Client::open(&subscribe(&hub, &["t"]));

@@ -8,23 +8,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from operator import length_hint
 from typing import Any
 
-from ssehub import _ssehub
 from ssehub._ssehub import Event
 from ssehub.client.failures import to_error
-from ssehub.client.functions import Call, Functions, GiveHeaders, Judge
-from ssehub.client.messages import Gap, ReadyState, Response
+from ssehub.client.functions import Functions, GiveHeaders, Judge
+from ssehub.client.handle import Handle
+from ssehub.client.messages import Gap, Response
 from ssehub.client.options import Cert, Reconnect, Redirects, Verify, option_values
 from ssehub.client.request import Auth, HeaderFields, Params, request_values
-from ssehub.client.waiting import Waiter, in_task, in_thread
+from ssehub.client.waiting import in_task, in_thread
 from ssehub.errors import ClientError, ClosedError, SSEHubError
 
 __all__ = ["EventSource"]
 
 
-class EventSource:
+class EventSource(Handle):
     """A stream of server-sent events that comes back by itself.
 
         with EventSource("https://example.com/events") as source:
@@ -56,13 +55,16 @@ class EventSource:
         content: The body, as bytes or text.
         auth: (user, password), or a token.
         last_event_id: Where to start: after the last event that was seen in an earlier life.
-        reconnect: True after errors and orderly ends, False never, or `Reconnect(...)`. None: True for GET.
+        reconnect: True after errors and orderly ends, False never, or `Reconnect(...)`. None: True for GET. Statuses 429
+            and 5xx are errors to come back from, too, unlike in browsers: a program runs on when a server has a bad
+            minute. See `Reconnect.statuses`.
         redirects: Which redirects are followed: True, False or `Redirects(...)`.
         stop_on: The mark after which the stream is complete, whatever `reconnect` says: the data of an event that only
             marks the end, such as "[DONE]", and is not yielded; or a function of an event, true for the last one.
-        require_finish: An orderly end without `stop_on` is an UnfinishedError where it is no reason to reconnect.
-        timeout: Seconds without a single byte after which the connection counts as dead. Comments count, so give a bit
-            more than the time between the server's heartbeats. None: no limit.
+        require_finish: An orderly end without `stop_on` is an UnfinishedError where it is no reason to reconnect. None:
+            where `stop_on` is given.
+        timeout: Seconds without a single byte, in either direction, after which the connection counts as dead. Comments
+            count, so give a bit more than the time between the server's heartbeats. None: no limit.
         connect_timeout: Seconds for a connection to stand, TLS included. None: as long as the system takes.
         verify: The certificates to trust: True for the system's, PEM bytes, a PEM file; False accepts any.
         cert: Our certificate and its key: a PEM file, PEM bytes, or two files. Shown to the URL's own origin only.
@@ -72,6 +74,7 @@ class EventSource:
             made, and with the one that ends the source. See `ClientError.delay`.
         on_gap: Called with a `Gap` where a hub says that events are lost. Without it that event is yielded; its type is
             "ssehub:gap".
+        on_comment: Called with the text of each comment, such as a heartbeat, in its place among the events.
         on_redirect: Called with a `Redirect` before it is followed. Returns whether it may be.
         max_event_size: Bytes of one event, decompressed.
         check_content_type: Whether answers must be text/event-stream.
@@ -85,23 +88,7 @@ class EventSource:
         OSError: for files that cannot be read.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_closed",
-        "_current",
-        "_events",
-        "_failure",
-        "_functions",
-        "_last_event_id",
-        "_native",
-        "_options",
-        "_pending",
-        "_request",
-        "_response",
-        "_stop",
-        "_url",
-        "_waiter",
-    )
+    __slots__ = ("_failure", "_functions", "_stop")
 
     def __init__(
         self,
@@ -117,7 +104,7 @@ class EventSource:
         reconnect: Reconnect | bool | None = None,
         redirects: Redirects | bool = True,
         stop_on: str | Callable[[Event], object] | None = None,
-        require_finish: bool = False,
+        require_finish: bool | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = 10.0,
         verify: Verify = True,
@@ -126,6 +113,7 @@ class EventSource:
         on_open: Callable[[Response], object] | None = None,
         on_error: Callable[[ClientError], object] | None = None,
         on_gap: Callable[[Gap], object] | None = None,
+        on_comment: Callable[[str], object] | None = None,
         on_redirect: Judge | None = None,
         max_event_size: int = 16 * 1024 * 1024,
         check_content_type: bool = True,
@@ -133,13 +121,9 @@ class EventSource:
         http2: bool | None = None,
         unix_socket: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._functions = Functions(
-            headers if callable(headers) else None, on_open, on_error, on_gap, on_redirect
-        )
-        self._stop = stop_on if callable(stop_on) else None
         if inspect.iscoroutinefunction(stop_on):
             raise TypeError("stop_on is called for each event, and cannot be async")
-        self._request = request_values(
+        request = request_values(
             url=url,
             method=method,
             headers=None if callable(headers) else headers,
@@ -149,13 +133,14 @@ class EventSource:
             auth=auth,
             last_event_id=last_event_id,
         )
-        self._options = option_values(
+        options = option_values(
             reconnect=reconnect,
             redirects=redirects,
             ask_redirects=on_redirect is not None,
             ask_headers=callable(headers),
+            comments=on_comment is not None,
             stop_on=None if callable(stop_on) else stop_on,
-            require_finish=require_finish,
+            require_finish=stop_on is not None if require_finish is None else require_finish,
             timeout=timeout,
             connect_timeout=connect_timeout,
             verify=verify,
@@ -167,51 +152,11 @@ class EventSource:
             http2=http2,
             unix_socket=unix_socket,
         )
-        self._url = _ssehub.EventSource.check(self._request, self._options)
-        self._native: _ssehub.EventSource | None = None
-        self._waiter: Waiter | None = None
-        # Taken, and not yet yielded; and what was yielded last.
-        self._events: Iterator[Event] = iter(())
-        self._current: Event | None = None
-        # What has to be called before anything else is taken.
-        self._pending: Call | None = None
-        self._response: Response | None = None
+        super().__init__(request, options)
+        asked = headers if callable(headers) else None
+        self._functions = Functions(asked, on_open, on_error, on_gap, on_comment, on_redirect)
+        self._stop = stop_on if callable(stop_on) else None
         self._failure: Callable[[], SSEHubError] | None = None
-        self._closed = False
-        self._last_event_id = last_event_id or ""
-
-    # What is known of it.
-
-    @property
-    def url(self) -> str:
-        """The URL that is asked at each attempt, without credentials."""
-        return self._url
-
-    @property
-    def ready_state(self) -> ReadyState:
-        """Where it stands, after the events that were read."""
-        if self._closed:
-            return ReadyState.CLOSED
-        return ReadyState(self._native.ready_state if self._native else 0)
-
-    @property
-    def last_event_id(self) -> str:
-        """The last event id, after the events that were read. With it, another source goes on from here."""
-        if self._closed or self._native is None:
-            return self._last_event_id
-        if self._current is not None and length_hint(self._events):
-            return self._current.id or ""
-        return self._native.last_event_id
-
-    @property
-    def response(self) -> Response | None:
-        """The head of the stream that is open, or was last. None before the first."""
-        return self._response
-
-    @property
-    def finished(self) -> bool:
-        """Whether the stream is complete: `stop_on` has come, or the server answered with 204."""
-        return self._native is not None and self._native.finished
 
     # Iteration.
 
@@ -263,51 +208,7 @@ class EventSource:
             self._end_after(event, self._stop)
         return event
 
-    # Its end.
-
-    def close(self) -> None:
-        """Closes the connection and ends the iteration. From any thread; also done when the object is dropped."""
-        if not self._closed:
-            self._last_event_id = self.last_event_id
-            self._closed = True
-        if self._native is not None:
-            self._native.close()
-        # Emptied, and not replaced: a loop may be in the midst of it.
-        list(self._events)
-        self._waiter = self._pending = None
-
-    async def aclose(self) -> None:
-        """The same for `contextlib.aclosing` and the like."""
-        self.close()
-
-    def restart(self) -> None:
-        """Connects anew, now: cuts the connection there is, or cuts short the delay before the next."""
-        if self._native is not None:
-            self._native.restart()
-
-    def __enter__(self) -> EventSource:
-        self._open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> EventSource:
-        self._open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<EventSource {self.url} {self.ready_state.name.lower()}>"
-
     # How it goes on.
-
-    def _open(self) -> _ssehub.EventSource:
-        if self._native is None:
-            self._native = _ssehub.EventSource(self._request, self._options)
-        return self._native
 
     def _wait(self, deadline: float | None) -> Event | None:
         """The next event, in a thread. None: there will be no more."""
@@ -347,12 +248,14 @@ class EventSource:
         """Takes events, or notes what else has happened. Whether there was anything."""
         taken = None if self._closed else self._open().take()
         if taken is None:
+            self._note_position()
             return False
         if not isinstance(taken, list):
             self._note(*taken)
         # Another thread may have closed meanwhile.
         elif not self._closed:
             self._events = iter(taken)
+            self._last_event_id = taken[-1].id or ""
         return True
 
     def _is_over(self) -> bool:
@@ -375,8 +278,10 @@ class EventSource:
         match what:
             case "open":
                 self._response = Response.of(about)
-            case "gap" if self._functions.on_gap is None:
-                self._events = iter([about[-1]])
+            case "gap":
+                self._last_event_id = about[-1].id or ""
+                if self._functions.on_gap is None:
+                    self._events = iter([about[-1]])
             case "forked":
                 self._failure = partial(ClosedError, about)
             case "failed":

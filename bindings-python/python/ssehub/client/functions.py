@@ -56,6 +56,7 @@ class Functions:
     on_open: Callable[[Response], object] | None
     on_error: Callable[[ClientError], object] | None
     on_gap: Callable[[Gap], object] | None
+    on_comment: Callable[[str], object] | None
     on_redirect: Judge | None
 
     def call(self, source: _ssehub.EventSource, what: str, about: Any) -> Call | None:
@@ -78,6 +79,8 @@ class Functions:
                 return _call(self.on_open, Response.of(about))
             case "gap":
                 return _call(self.on_gap, Gap(*about))
+            case "comment":
+                return _call(self.on_comment, about)
             case "retrying" if about["kind"] != "restarted":  # which is no failure
                 return _call(self.on_error, to_error(about))
             case "failed":

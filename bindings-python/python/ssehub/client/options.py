@@ -26,21 +26,25 @@ Cert: TypeAlias = (
 class Reconnect:
     """Whether, when and how often to reconnect. Times are in seconds.
 
-    Each delay is drawn from 0 to a limit that doubles with each try in a row ("full jitter"), so that clients that lost
-    the same server do not all come back at once. Where the server names a time, by `retry:` or Retry-After, that is the
-    least delay.
+    Each delay is drawn from 0.1 s (or a tenth of the limit) to a limit that doubles with each try in a row ("full
+    jitter"), so that clients that lost the same server do not all come back at once. Where the server names a time, by
+    `retry:` or Retry-After, that is the least delay.
 
     Attributes:
         when: After what. "always": errors and orderly ends. "error": errors only. "never". "get": always for GET, never
             for other methods, since whether an order may be given twice is for you to say.
         first: Whether a first attempt that fails is repeated, too.
-        statuses: The statuses that are worth another try. All others but 200 and redirects end the source.
+        statuses: The statuses that are worth another try. All others but 200 and redirects end the source. Browsers, and
+            so the package for Node unless it is told otherwise, try none again: there the interface is the standard's.
         delay: The limit of the first delay.
         max_delay: Where that limit stops growing.
         reset_after: After a connection that lasted so long, delays start small again. So they do after one that brought
             events and ended in an orderly way.
-        min_server_delay: The least delay that a server can ask for.
-        max_server_delay: The longest.
+        min_server_delay: The least delay that a server can ask for, with `retry:` or `Retry-After`. Delays that no server
+            has asked for may be shorter.
+        max_server_delay: The longest that a server can ask for. A random part comes on top, so that not all that were
+            told the same come back together: up to a quarter after `retry:`, a tenth after `Retry-After`, or what `delay`
+            and `max_delay` allow if that is more.
         max_retries: How many tries in a row, without a good connection among them. None: no limit.
         max_elapsed: How long in all without a good connection. None: no limit.
     """
@@ -95,6 +99,7 @@ def option_values(
     redirects: Redirects | bool,
     ask_redirects: bool,
     ask_headers: bool,
+    comments: bool,
     stop_on: str | None,
     require_finish: bool,
     timeout: float | None,
@@ -117,6 +122,7 @@ def option_values(
         "stop_on": stop_on,
         "require_finish": require_finish,
         "ask_headers": ask_headers,
+        "comments": comments,
         "compression": compression,
         "check_content_type": check_content_type,
         "max_event_size": whole(max_event_size, "max_event_size"),

@@ -4,7 +4,7 @@ use compression_codecs::core::Level;
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
 
-use super::super::decode::{Compressed, Decoder};
+use super::super::decode::{Coding, Compressed, Decoder};
 use super::super::error::ClientErrorKind;
 use super::fields;
 
@@ -42,8 +42,12 @@ fn compress(name: &str, pieces: &[&[u8]], finish: bool) -> Vec<u8> {
     compressed
 }
 
+fn coding(name: &'static str) -> Coding {
+    Coding::of(&fields(&[("content-encoding", name)]))
+}
+
 fn decoder(name: &'static str) -> Compressed {
-    match Decoder::new(&fields(&[("content-encoding", name)])) {
+    match coding(name).decoder() {
         Ok(Decoder::Compressed(decoder)) => *decoder,
         _ => panic!("no decoder for {name}"),
     }
@@ -166,15 +170,44 @@ fn a_window_of_more_than_8_mib_is_refused() {
 
 #[test]
 fn names_of_encodings() {
-    for identity in ["identity", "", "Identity"] {
-        let decoder = Decoder::new(&fields(&[("content-encoding", identity)]));
-        assert!(matches!(decoder, Ok(Decoder::Identity)));
+    // What is no coding is passed over, as browsers do; all of these are seen in the wild.
+    for identity in [
+        "identity", "", "Identity", "none", "utf-8", "UTF8", "chunked", "*", "br2",
+    ] {
+        assert_eq!(coding(identity), Coding::Identity, "{identity}");
+        assert!(matches!(coding(identity).decoder(), Ok(Decoder::Identity)));
     }
-    for known in ["GZIP", "x-gzip", " br ", "identity, zstd"] {
-        let decoder = Decoder::new(&fields(&[("content-encoding", known)]));
+    for known in ["GZIP", "x-gzip", " br ", "identity, zstd", "utf-8, gzip"] {
+        let decoder = coding(known).decoder();
         assert!(matches!(decoder, Ok(Decoder::Compressed(_))), "{known}");
     }
-    for unknown in ["compress", "gzip, br", "sdch"] {
-        assert!(Decoder::new(&fields(&[("content-encoding", unknown)])).is_err());
+    for beyond in ["compress", "Deflate", "gzip, br", "dcb", "none, deflate"] {
+        let error = coding(beyond).check().unwrap_err();
+        assert_eq!(error.kind(), ClientErrorKind::Decode);
+        assert!(!error.is_retryable());
+        assert!(coding(beyond).decoder().is_err(), "{beyond}");
+    }
+    let message = coding("gzip, Deflate").check().unwrap_err().to_string();
+    assert!(message.contains("encoded as gzip, deflate"), "{message}");
+}
+
+#[test]
+fn the_beginning_of_a_body_is_read_as_well_as_can_be() {
+    for name in NAMES {
+        let compressed = compress(name, &[b"not today"], true);
+        assert_eq!(coding(name).expand(compressed.clone(), 100), b"not today");
+        assert_eq!(coding(name).expand(compressed.clone(), 3), b"not");
+        // Cut, and not compressed at all.
+        let flushed = compress(name, &[b"not today"], false);
+        assert_eq!(coding(name).expand(flushed, 100), b"not today", "{name}");
+        let plain = b"\xFF<html>not today".to_vec();
+        assert_eq!(coding(name).expand(plain.clone(), 100), plain, "{name}");
+        assert_eq!(
+            coding("deflate").expand(compressed.clone(), 100),
+            compressed
+        );
+        // However much it expands to, no more than is wanted.
+        let bomb = compress(name, &[&vec![0; 1 << 20]], true);
+        assert_eq!(coding(name).expand(bomb, 70_000).len(), 70_000, "{name}");
     }
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod backoff;
+mod comments;
+mod connect;
 mod decode;
 mod policy;
 mod queue;
@@ -10,7 +12,12 @@ mod request;
 mod session;
 mod session_asks;
 mod simulated_day;
+mod socks;
+mod tls;
+mod watchdog;
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +43,40 @@ impl Dice {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     }
+}
+
+/// Whether numbers are spread evenly over a range, its ends included (chi-squared).
+fn assert_uniform(numbers: &[u64], range: &RangeInclusive<u64>) {
+    assert!(numbers.iter().all(|number| range.contains(number)));
+    let values = usize::try_from(range.end() - range.start() + 1).unwrap();
+    let mut buckets = [0_u32; 30];
+    for number in numbers {
+        let offset = usize::try_from(number - range.start()).unwrap();
+        buckets[offset * 30 / values] += 1;
+    }
+    // A range that 30 does not divide has buckets of two sizes.
+    let total = u32::try_from(numbers.len()).unwrap();
+    let chi: f64 = (0..30)
+        .map(|bucket| {
+            let size = ((bucket + 1) * values).div_ceil(30) - (bucket * values).div_ceil(30);
+            let share =
+                f64::from(u32::try_from(size).unwrap()) / f64::from(u32::try_from(values).unwrap());
+            let expected = f64::from(total) * share;
+            (f64::from(buckets[bucket]) - expected).powi(2) / expected
+        })
+        .sum();
+    // With 29 degrees of freedom, 58.3 is passed once in a thousand.
+    assert!(chi < 58.3, "{chi}: {buckets:?}");
+    // And no value is where many meet.
+    let mut counts = BTreeMap::new();
+    for number in numbers {
+        *counts.entry(number).or_insert(0_usize) += 1;
+    }
+    let most = counts.into_values().max().unwrap_or_default();
+    assert!(
+        most <= 20 + 3 * numbers.len() / values,
+        "{most} at one point"
+    );
 }
 
 fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

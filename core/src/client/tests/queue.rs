@@ -1,5 +1,5 @@
-use super::super::error::ClientErrorKind;
-use super::super::notice::{Ended, Notice, Taken};
+use super::super::error::{ClientErrorKind, Refusal};
+use super::super::notice::{Ended, Notice, Opened, Question, Retry, Taken};
 use super::super::queue::{Outbox, Queue, ReadyState};
 use super::lost;
 use crate::event::EventRef;
@@ -133,6 +133,77 @@ fn a_position_with_nothing_before_it_holds_at_once() {
     assert_eq!(queue.last_event_id, "1");
     queue.next();
     assert_eq!(queue.last_event_id, "3");
+}
+
+#[test]
+fn a_position_replaces_the_one_before_it() {
+    let mut queue = Queue::default();
+    let mut out = Outbox::default();
+    out.event(event("a", "0"));
+    queue.put(&mut out);
+    let before = queue.bytes();
+    for n in 1..=1_000_000_u32 {
+        out.position("passed over");
+        out.position(&n.to_string());
+        queue.put(&mut out);
+    }
+    // The last, and what an entry weighs.
+    let weight = queue.bytes() - before;
+    assert!((7..200).contains(&weight), "{weight}");
+    queue.next();
+    assert_eq!(queue.last_event_id, "1000000");
+    assert_eq!(queue.bytes(), 0);
+}
+
+#[test]
+fn everything_weighs_what_it_refers_to() {
+    let refusal = Refusal {
+        status: 503,
+        headers: vec![("x".repeat(100), vec![b'x'; 900])],
+        body: vec![b'x'; 50_000],
+        retry_after: None,
+    };
+    let refused = || lost().with_refusal(refusal.clone()).at(&"u".repeat(1000));
+    let opened = Opened {
+        status: 200,
+        headers: vec![("x".repeat(100), vec![b'x'; 900])],
+        url: "u".repeat(1000),
+        http: "HTTP/1.1",
+        remote: None,
+        attempt: 1,
+        connected_after: 0,
+        answered_after: 0,
+    };
+    let retry = Retry {
+        error: refused(),
+        delay: 1,
+        attempt: 1,
+    };
+    let redirect = Question::Redirect {
+        from: "f".repeat(1000),
+        to: "t".repeat(1000),
+        status: 302,
+        method: "GET".into(),
+    };
+    let stopped = Ended::Stopped(event(&"x".repeat(1000), "").to_event());
+    for (notice, least) in [
+        (Notice::Retrying(Box::new(retry)), 52_000),
+        (Notice::Failed(refused()), 52_000),
+        (Notice::Open(Box::new(opened)), 2000),
+        (Notice::Ask(redirect), 2000),
+        (Notice::Ended(stopped), 1000),
+        (Notice::Ended(Ended::NoContent), 1),
+        (Notice::Bytes(vec![0; 1000].into()), 1000),
+    ] {
+        let mut queue = Queue::default();
+        let mut out = Outbox::default();
+        out.notice(notice);
+        queue.put(&mut out);
+        let weight = queue.bytes();
+        assert!((least..least + 1000).contains(&weight), "{weight}");
+        assert!(queue.next().is_some());
+        assert_eq!(queue.bytes(), 0);
+    }
 }
 
 #[test]

@@ -132,6 +132,45 @@ fn another_origin_sees_nothing_of_the_callers() {
 }
 
 #[test]
+fn what_describes_the_body_goes_where_the_body_goes() {
+    let mut request = post();
+    for name in ["Content-Encoding", "Content-Language", "Content-Digest"] {
+        request.headers.push((name.into(), b"x".to_vec()));
+    }
+    // Looks like one, and may be anything.
+    request
+        .headers
+        .push(("Content-Token".into(), b"secret".to_vec()));
+    let rules = Redirects {
+        foreign_body: true,
+        ..Redirects::default()
+    };
+    let described = |hop: &Hop| {
+        let mut names = names(hop);
+        names.retain(|name| name.starts_with("content-"));
+        names.join(" ")
+    };
+    let of_body = "content-digest content-encoding content-language content-type";
+    let away = chain(&request, &rules, &[(307, "https://b.test/")]).unwrap();
+    assert_eq!(described(&away), of_body);
+    let twice = [(307, "https://b.test/"), (308, "https://c.test/")];
+    assert_eq!(
+        described(&chain(&request, &rules, &twice).unwrap()),
+        of_body
+    );
+    let home = chain(&request, &rules, &[(307, "/y")]).unwrap();
+    assert_eq!(
+        described(&home),
+        "content-digest content-encoding content-language content-token content-type"
+    );
+    // Without the body, nothing of it.
+    let without = chain(&request, &rules, &[(303, "/y")]).unwrap();
+    assert_eq!(described(&without), "content-token");
+    let without = chain(&request, &rules, &[(303, "https://b.test/")]).unwrap();
+    assert_eq!(described(&without), "");
+}
+
+#[test]
 fn a_body_stays_at_home() {
     let error = chain(&post(), &Redirects::default(), &[(307, "https://b.test/")]).unwrap_err();
     assert!(error.contains("another origin"), "{error}");

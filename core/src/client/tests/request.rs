@@ -124,11 +124,25 @@ fn what_cannot_work_is_refused_with_its_name() {
             "headers",
         ),
         (with_headers(&[("Connection", b"close")]), "headers"),
+        (
+            with_headers(&[("Proxy-Authorization", b"Basic eDp5")]),
+            "headers",
+        ),
     ] {
         let error = Target::new(&request, false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         assert_eq!(error.field(), Some(field), "{error}");
     }
+}
+
+#[test]
+fn the_proxys_password_has_its_place() {
+    let request = with_headers(&[("proxy-authorization", b"Basic eDp5")]);
+    let message = Target::new(&request, false).unwrap_err().to_string();
+    assert!(
+        message.contains("http://user:password@host:port"),
+        "{message}"
+    );
 }
 
 #[test]

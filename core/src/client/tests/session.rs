@@ -203,20 +203,6 @@ fn the_stop_mark_ends_it_and_is_told_apart() {
 }
 
 #[test]
-fn an_end_without_its_mark_can_be_an_error() {
-    let options = ClientOptions {
-        stop_on: Some(StopOn::Data("[DONE]".into())),
-        require_finish: true,
-        ..options()
-    };
-    let mut client = Harness::new(&post(), options);
-    client.open();
-    client.bytes(b"data: half\n\n");
-    assert!(matches!(client.end(), Do::Stop));
-    assert_eq!(client.error().kind(), ClientErrorKind::Unfinished);
-}
-
-#[test]
 fn too_large_an_event_ends_it() {
     let mut client = Harness::get(ClientOptions {
         max_event_size: 10,
@@ -259,6 +245,7 @@ fn good_connections_make_delays_short_again() {
     let growth = |lasted: u64, stream: &[u8], clean: bool| {
         let mut options = options();
         options.reconnect.server_delay = 1..=1;
+        options.comments = true;
         let mut client = Harness::get(options);
         client.open();
         client.bytes(b"retry: 1\n\n");
@@ -277,6 +264,7 @@ fn good_connections_make_delays_short_again() {
         delay(&next) > 1
     };
     assert!(growth(0, b"", true));
+    assert!(growth(0, b": beat\n", true));
     assert!(growth(0, b"data: x\n\n", false));
     assert!(!growth(0, b"data: x\n\n", true));
     assert!(!growth(5000, b"", false));

@@ -2,7 +2,7 @@
 
 use super::super::options::ClientOptions;
 use super::super::session::Do;
-use super::{Dice, Harness, lost, stream_head};
+use super::{Dice, Harness, assert_uniform, lost, stream_head};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -19,9 +19,28 @@ struct Day {
     returns: Vec<u64>,
 }
 
-/// The server is up for 55 minutes of each hour; when it goes down, it cuts everything.
-fn day(seed: u64) -> Day {
-    let up = |now: u64| now % (60 * MINUTE) < 55 * MINUTE;
+/// What a server is like.
+#[derive(Clone, Copy)]
+struct Server {
+    // Of each hour, how long it is up.
+    up: u64,
+    // What its streams begin with.
+    greeting: &'static str,
+}
+
+const PLAIN: Server = Server {
+    up: 55 * MINUTE,
+    greeting: "",
+};
+/// A hub that falls over for no longer than the blink of an eye.
+const HUB: Server = Server {
+    up: 60 * MINUTE - 1,
+    greeting: "retry: 3000\n\n",
+};
+
+/// The server is up for most of each hour; when it goes down, it cuts everything.
+fn day(seed: u64, server: Server) -> Day {
+    let up = |now: u64| now % (60 * MINUTE) < server.up;
     let mut client = Harness::get(ClientOptions::default());
     client.dice = Dice(seed);
     let mut day = Day {
@@ -47,8 +66,9 @@ fn day(seed: u64) -> Day {
                 }
             }
             Do::Read => {
+                client.bytes(server.greeting.as_bytes());
                 // Until the next outage.
-                client.now += 55 * MINUTE - client.now % (60 * MINUTE);
+                client.now += server.up - client.now % (60 * MINUTE);
                 client.fail(lost())
             }
             Do::Wait(delay) => {
@@ -66,7 +86,7 @@ fn day(seed: u64) -> Day {
 
 #[test]
 fn a_day_of_outages() {
-    let days: Vec<Day> = (0..200).map(day).collect();
+    let days: Vec<Day> = (0..200).map(|seed| day(seed, PLAIN)).collect();
     for day in &days {
         assert_eq!(day.opened, 24);
         // Five minutes of outage cost a few dozen attempts, not thousands.
@@ -77,7 +97,7 @@ fn a_day_of_outages() {
         );
         assert!(day.returns.iter().all(|late| *late <= 30 * SECOND));
     }
-    // Each delay in a row is drawn from all up to its limit: its mean is the half, its ends are reached.
+    // Each delay in a row is drawn from nearly all up to its limit: its mean is the half, its ends are reached.
     for (nth, limit) in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
         .into_iter()
         .enumerate()
@@ -86,9 +106,10 @@ fn a_day_of_outages() {
             .iter()
             .flat_map(|day| day.delays[nth].clone())
             .collect();
+        let half = u64::midpoint(limit, 100);
         let mean = delays.iter().sum::<u64>() / delays.len() as u64;
         assert!(
-            (limit * 46 / 100..=limit * 54 / 100).contains(&mean),
+            (half * 92 / 100..=half * 108 / 100).contains(&mean),
             "{nth}: {mean} of {limit}"
         );
         assert!(delays.iter().any(|delay| *delay < limit / 10 + 100));
@@ -98,7 +119,7 @@ fn a_day_of_outages() {
 
 #[test]
 fn clients_that_lost_the_same_server_come_back_spread_out() {
-    let days: Vec<Day> = (0..1000).map(day).collect();
+    let days: Vec<Day> = (0..1000).map(|seed| day(seed, PLAIN)).collect();
     // After an outage, in each tenth of half a minute comes about a tenth of them or less, never a crowd. The last
     // delay before the return is longer than a random one, so the first seconds see more than the last.
     let mut tenths = [0_u32; 10];
@@ -109,4 +130,17 @@ fn clients_that_lost_the_same_server_come_back_spread_out() {
     }
     assert!(tenths.iter().all(|n| *n < 250), "{tenths:?}");
     assert!(tenths[..8].iter().all(|n| *n > 10), "{tenths:?}");
+}
+
+#[test]
+fn clients_that_a_hub_told_the_same_do_not_come_back_together() {
+    let days: Vec<Day> = (0..1000).map(|seed| day(seed, HUB)).collect();
+    for day in &days {
+        // It is back long before anybody asks: one attempt per outage.
+        assert_eq!((day.opened, day.attempts), (24, 24));
+    }
+    // Each time: over three quarters of a second from what it has asked for, evenly.
+    let returns: Vec<u64> = days.iter().flat_map(|day| day.delays[0].clone()).collect();
+    assert_eq!(returns.len(), 24 * 1000);
+    assert_uniform(&returns, &(3000..=3750));
 }

@@ -1,5 +1,7 @@
 //! How connections end: on time, by their clients, by their servers, with their hub.
 
+use std::sync::atomic::Ordering;
+
 use super::oracle::Seen;
 use super::{Bench, Client, Request, request};
 use crate::delivery::{EndReason, Mode};
@@ -214,6 +216,85 @@ fn who_was_sent_away_gets_nothing_that_was_published_after_that() {
         client.seen().1,
         [Seen::Event(first), Seen::Other("bye".into())]
     );
+}
+
+#[test]
+fn who_is_sent_away_gets_what_was_published_before_that() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a", "b"]));
+    let behind = come(&mut bench, &request(&["a"]));
+    behind.wire.state().room = 0;
+    let mut owed: Vec<Seen> = ["a", "b"]
+        .map(|topic| Seen::Event(bench.publish(&[topic], "before", None)))
+        .into();
+    // In one turn with what came before it, and with what came after it.
+    bench.kick(&client, Some("bye"));
+    bench.kick(&behind, Some("bye"));
+    bench.publish(&["a"], "after", None);
+    bench.settle([&client, &behind]);
+    owed.push(Seen::Other("bye".into()));
+    assert_eq!(client.seen().1, owed);
+    behind.wire.state().room = usize::MAX;
+    bench.settle([&client, &behind]);
+    // It would have had to take that first.
+    assert_eq!(behind.seen().1, owed[2..]);
+    bench.check_empty();
+}
+
+#[test]
+fn a_hub_that_is_closed_gives_what_it_has_first() {
+    let mut bench = bench();
+    let client = come(&mut bench, &request(&["a"]));
+    let last = bench.publish(&["a"], "last", None);
+    bench
+        .shared
+        .state
+        .store(State::Closed as u8, Ordering::Release);
+    bench.door.send(Command::CloseAll);
+    bench.settle([&client]);
+    assert_eq!(client.seen().1, [Seen::Event(last)]);
+    assert!(client.seen().0.ended);
+    bench.check_empty();
+}
+
+#[test]
+fn a_drain_that_is_over_says_nothing_of_the_next() {
+    let mut bench = bench();
+    bench.drain(1_000, 0);
+    bench.settle([]);
+    bench.hub.resume();
+    bench.now += 5_000;
+    // The next one has begun, and has not told its plan yet.
+    let (client, add) = bench.prepare(&request(&["a"]));
+    let last = bench.publish(&["a"], "last", None);
+    bench
+        .shared
+        .state
+        .store(State::Draining as u8, Ordering::Release);
+    bench.door.send(add);
+    bench.settle([&client]);
+    assert_eq!(client.seen().1, [Seen::Event(last)]);
+    assert!(!client.seen().0.ended, "its end comes with the plan");
+    bench.drain(1_000, 0);
+    bench.pass(100, [&client]);
+    assert!(client.seen().0.ended);
+    bench.check_empty();
+}
+
+#[test]
+fn streams_that_end_early_leave_nothing_until_they_would_have() {
+    let mut bench = bench();
+    let mut ask = request(&["a"]);
+    ask.stream.max_age = Some(24 * 3_600_000);
+    for _ in 0..300 {
+        let client = come(&mut bench, &ask);
+        bench.kick(&client, None);
+        bench.settle([&client]);
+        bench.pass(1_000, []);
+    }
+    bench.check_empty();
+    let left = bench.connections.wheel.len();
+    assert!(left <= 62, "{left} of 300");
 }
 
 #[test]

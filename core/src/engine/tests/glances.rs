@@ -75,6 +75,26 @@ fn a_private_message_does_not_wait_for_a_broadcast_to_end() {
 }
 
 #[test]
+fn the_second_private_message_does_not_wait_either() {
+    let mut bench = bench(1 << 20);
+    let clients = crowd(&mut bench, CROWD, &[request(&["all"])]);
+    let private = crowd(&mut bench, 1, &[request(&["me"])]).remove(0);
+    let both = crowd(&mut bench, 1, &[request(&["all", "me"])]).remove(0);
+    bench.during.start();
+    bench.publish(&["all"], "everybody", None);
+    for sends in [100, 1_000, 2_000] {
+        publish_during(&bench, sends, "me", format!("{sends}"));
+    }
+    bench.settle(&clients);
+    for client in [&private, &both] {
+        let after = client.wire.state().last_send;
+        assert!(after < 2_000 + 300, "after {after} sends");
+    }
+    assert_eq!(sent(&private).len(), 3);
+    assert!(bench.during.sends() > CROWD);
+}
+
+#[test]
 fn a_private_message_does_not_wait_for_a_broadcast_to_begin() {
     let mut bench = bench(1 << 20);
     let clients = crowd(&mut bench, CROWD, &[request(&["all"])]);
@@ -138,6 +158,29 @@ fn a_drain_that_begins_in_a_broadcast_waits_for_what_was_published_before_it() {
 }
 
 #[test]
+fn a_heartbeat_that_is_due_then_does_not_end_anybody_sooner() {
+    let mut bench = bench(1 << 20);
+    let mut ask = request(&["all"]);
+    ask.stream.heartbeat = Some(1_000);
+    let clients = crowd(&mut bench, 600, &[ask]);
+    let first = bench.publish(&["all"], "first", None);
+    bench.now += 2_000;
+    bench.during.start();
+    let last = publish_during(&bench, 300, "all", "last".into());
+    let (door, shared, now) = (bench.door.clone(), bench.shared.clone(), bench.now);
+    bench
+        .during
+        .plan(310, move || super::drain(&door, &shared, now, 60_000, 0));
+    bench.settle(&clients);
+    bench.pass(100, &clients);
+    let last = last.lock().expect("no panics").expect("published");
+    for client in &clients {
+        assert_eq!(sent(client), [first, last]);
+    }
+    bench.check_empty();
+}
+
+#[test]
 fn the_mail_that_waits_for_a_broadcast_is_bounded() {
     let mut bench = bench(10_000);
     let clients = crowd(&mut bench, 3_000, &[request(&["all"])]);
@@ -173,17 +216,19 @@ fn the_mail_that_waits_for_a_broadcast_is_bounded() {
 fn commands_are_obeyed_in_the_middle_of_a_broadcast() {
     let mut bench = bench(1 << 20);
     let clients = crowd(&mut bench, CROWD, &[request(&["all"])]);
-    bench.publish(&["all"], "everybody", None);
+    let all = bench.publish(&["all"], "everybody", None);
     bench.during.start();
     let last = &clients[CROWD - 1];
-    let (door, key) = (bench.door.clone(), last.key.clone());
-    bench
-        .during
-        .plan(100, move || super::kick(&door, &key, Some("bye")));
+    let (hub, door, key) = (bench.hub.clone(), bench.door.clone(), last.key.clone());
+    bench.during.plan(100, move || {
+        super::kick(&hub, &door, &key, Some("bye"));
+    });
     bench.settle(&clients);
     let (body, seen, _) = last.seen();
     assert!(body.ended);
-    assert_eq!(seen, [Seen::Other("bye".into())], "not after the broadcast");
+    assert_eq!(seen, [Seen::Event(all), Seen::Other("bye".into())]);
+    let after = last.wire.state().last_send;
+    assert!(after < 100 + 300, "after {after} sends");
     bench.drain(1_000, 0);
     bench.pass(100, &clients);
     bench.check_empty();

@@ -133,7 +133,8 @@ fn frames_that_only_stalled_clients_hold_are_bounded() {
         bench.settle(&clients);
         // Out of the log: the hub has room for one.
         bench.publish(&["other"], &data, None);
-        bench.now += 10;
+        // It does not look all the time.
+        bench.now += 100;
         bench.settle(&clients);
         let pinned = bench.connections.pinned;
         assert!(pinned <= 64 * MIB + size, "{pinned}");

@@ -182,7 +182,7 @@ impl Bench {
             key: Some(self.opened.to_string().into()),
             names: stream.names.clone(),
             connection: true,
-            ended: false,
+            ended: None,
         });
         let wire = Wire::new(request.room, &self.hub, &self.during);
         let how = HandOff {
@@ -204,7 +204,7 @@ impl Bench {
     }
 
     fn kick(&self, client: &Client, farewell: Option<&str>) {
-        kick(&self.door, &client.key, farewell);
+        kick(&self.hub, &self.door, &client.key, farewell);
     }
 
     fn drain(&self, timeout: u64, spread: u64) {
@@ -326,7 +326,8 @@ fn publish(hub: &Hub, topics: &[&str], data: &str, key: Option<&str>) -> u64 {
 }
 
 /// What `Hub::disconnect` does.
-fn kick(door: &Door, key: &str, farewell: Option<&str>) {
+fn kick(hub: &Hub, door: &Door, key: &str, farewell: Option<&str>) {
+    let through = hub.last_event_id().seq;
     let last = farewell.map(|text| {
         let fields = Fields {
             data: Some(text),
@@ -336,7 +337,7 @@ fn kick(door: &Door, key: &str, farewell: Option<&str>) {
         encode_checked(&fields).into()
     });
     let mut directory = door.directory();
-    let tokens = directory.end_where(|entry| entry.key.as_deref() == Some(key));
+    let tokens = directory.end_where(through, |entry| entry.key.as_deref() == Some(key));
     door.send(Command::End(tokens, EndReason::Kick, last));
 }
 
@@ -344,11 +345,13 @@ fn kick(door: &Door, key: &str, farewell: Option<&str>) {
 fn drain(door: &Door, hub: &Shared, now: u64, timeout: u64, spread: u64) {
     hub.state.store(State::Draining as u8, Ordering::Release);
     let farewell: Arc<[u8]> = b"event: farewell\ndata: drain\n\n"[..].into();
-    door.send(Command::Drain(Arc::new(Plan {
+    let plan = Arc::new(Plan {
         now,
         spread,
         deadline: now + timeout,
         through: hub.table().head(),
         farewells: [farewell].into(),
-    })));
+    });
+    hub.set_plan(Some(plan.clone()));
+    door.send(Command::Drain(plan));
 }

@@ -15,6 +15,7 @@ pub(super) struct Wire {
     during: During,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct State {
     /// What the client has got.
     pub(super) taken: Vec<u8>,
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub(super) broken: bool,
     /// The connection was ended.
     pub(super) shut: bool,
+    /// It is the server's alone again.
+    pub(super) given_back: bool,
     /// What reading finds, one call after the other; then nothing.
     pub(super) input: VecDeque<Input>,
     /// The last send found no room: the poller tells when there is.
@@ -50,6 +53,7 @@ impl Wire {
                 last_send: 0,
                 broken: false,
                 shut: false,
+                given_back: false,
                 input: VecDeque::new(),
                 asked: false,
             })),
@@ -111,6 +115,10 @@ impl Socket for Wire {
 
     fn has_left(&self) -> bool {
         self.state().input.front() == Some(&Input::End)
+    }
+
+    fn give_back(&mut self) {
+        self.state().given_back = true;
     }
 
     fn shut(&mut self) {

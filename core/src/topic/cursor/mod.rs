@@ -153,6 +153,13 @@ pub(crate) struct Step {
     skipped: Vec<u64>,
 }
 
+impl Step {
+    /// Whether nothing is left behind it.
+    pub(crate) fn reaches_head(&self) -> bool {
+        self.through >= self.head
+    }
+}
+
 impl Cursor {
     /// What is read at this position, and from where on.
     fn logs<'t>(&self, table: &'t Table) -> Vec<(&'t Log, u64)> {

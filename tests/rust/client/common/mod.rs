@@ -1,6 +1,7 @@
 //! A scripted server, and short forms of what tests say most.
 
 pub(crate) mod certificates;
+pub(crate) mod relay;
 pub(crate) mod server;
 
 use std::net::{SocketAddr, TcpListener};

@@ -70,6 +70,11 @@ impl Conn {
         Ok(seen)
     }
 
+    /// Reads the first byte of something that is no request.
+    pub(crate) fn first_byte(&mut self) -> io::Result<()> {
+        self.wire.read_exact(&mut [0])
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.wire.write_all(bytes.as_ref())?;
         self.wire.flush()

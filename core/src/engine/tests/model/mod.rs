@@ -129,7 +129,7 @@ impl Model {
         let (key, kicked) = (reader.client.key.clone(), reader.kicked.clone());
         let (hub, door) = (self.bench.hub.clone(), self.bench.door.clone());
         move || {
-            kick(&door, &key, None);
+            kick(&hub, &door, &key, None);
             let head = hub.last_event_id().seq;
             kicked.lock().expect("no panics").get_or_insert(head);
         }
@@ -273,6 +273,10 @@ impl Reader {
         assert_eq!(
             self.client.wire.state().shut,
             !report.clean || !self.asked.held
+        );
+        assert_eq!(
+            self.client.wire.state().given_back,
+            report.clean && self.asked.held
         );
         if report.clean {
             assert!(body.whole);
