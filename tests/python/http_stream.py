@@ -31,23 +31,18 @@ class Wire:
     ) -> None:
         kind = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(kind, socket.SOCK_STREAM)
-        self.socket.settimeout(SOON)
-        self.socket.connect(address)
-        lines = [f"{method} {path} HTTP/{version}", "Host: localhost"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         self._raw = bytearray()
+        try:
+            self._ask(address, path, method, headers or {}, body, version)
+        except BaseException:
+            self.socket.close()
+            raise
         self._parser = Parser()
         self._events: deque[Event] = deque()
         self.body = bytearray()
         # Whether the body has ended, and whether as the protocol says.
         self.ended = False
         self.clean = False
-        while b"\r\n\r\n" not in self._raw:
-            if not self._read():
-                raise ConnectionError(f"no response: {bytes(self._raw)!r}")
         head, _, rest = bytes(self._raw).partition(b"\r\n\r\n")
         self._raw = bytearray(rest)
         status, *fields = head.decode("latin-1").split("\r\n")
@@ -60,6 +55,27 @@ class Wire:
             int(self.headers["content-length"]) if "content-length" in self.headers else None
         )
         self._take()
+
+    def _ask(
+        self,
+        address: Address,
+        path: str,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        version: str,
+    ) -> None:
+        """Sends the request, and waits for the head of the response."""
+        self.socket.settimeout(SOON)
+        self.socket.connect(address)
+        lines = [f"{method} {path} HTTP/{version}", "Host: localhost"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        while b"\r\n\r\n" not in self._raw:
+            if not self._read():
+                raise ConnectionError(f"no response: {bytes(self._raw)!r}")
 
     def _read(self) -> bytes:
         data = self.socket.recv(65536)

@@ -144,9 +144,6 @@ def test_vanishes_while_its_snapshot_goes_out(host: Host, leave: Leave) -> None:
         assert scene.ends() == ["client"] * 5
 
 
-@pytest.mark.xfail(
-    reason="the gap event has the id from which reading goes on, so the snapshot never comes"
-)
 @each_host
 def test_vanishes_between_a_gap_and_its_snapshot(host: Host) -> None:
     """It knows that it has lost something, and not what there is instead: it must be told when it comes back."""

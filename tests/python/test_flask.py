@@ -221,6 +221,23 @@ def test_disconnect_and_drain() -> None:
     assert closed(hub) == {"kick": 1, "drain": 1}
 
 
+def test_a_worker_that_stops_does_not_wait_for_who_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that would notice is the one that waits for the client."""
+    hub = Hub()
+    client, server = socket.socketpair()
+    with client, server:
+        call = Call(app_for(hub), sock=server)
+        call.step()
+        monkeypatch.setattr("ssehub.stalled.DRAIN_TIMEOUT", 0.0)
+        monkeypatch.setattr("ssehub.wsgi.subscription.is_stopping", lambda: True)
+        client.settimeout(SOON)
+        assert client.recv(1) == b""
+        call.close()
+    assert closed(hub) == {"drain": 1}
+
+
 def test_limits_and_refusals() -> None:
     hub = Hub(limits=Limits(connections=1), retry=1000)
     held = Call(app_for(hub))

@@ -17,7 +17,16 @@ import pytest
 from ssehub.handoff.wsgi import cut_off, has_left, take_error
 from support import SOON
 
-GONE = ["EBADF", "ENOTSOCK", "ENOTCONN", "EPIPE", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT"]
+GONE = [
+    "EBADF",
+    "ENOTSOCK",
+    "ENOTCONN",
+    "EPIPE",
+    "ESHUTDOWN",
+    "ECONNABORTED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+]
 OTHER = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EOPNOTSUPP", "EACCES", "EPERM"]
 
 
@@ -116,6 +125,11 @@ class Client:
 @pytest.mark.parametrize("name", GONE)
 def test_what_says_that_the_connection_is_gone(name: str) -> None:
     assert has_left(Client(OSError(getattr(errno, name), name)))
+
+
+def test_a_connection_error_needs_no_number() -> None:
+    assert has_left(Client(ConnectionResetError("by peer")))
+    assert not has_left(Client(OSError("something")))
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -15,7 +15,7 @@ from ssehub._ssehub import Event
 from ssehub.callbacks import call_back, tell_closed
 from ssehub.errors import ArgumentError
 from ssehub.handoff.reports import forget
-from ssehub.loops import LoopHost
+from ssehub.loops import LoopHost, host_of
 from ssehub.options import (
     History,
     Limits,
@@ -350,28 +350,7 @@ class Hub(_ssehub.Hub):
 
     def _host(self) -> LoopHost:
         """The hub's streams in the running event loop."""
-        loop = asyncio.get_running_loop()
-        with self._hosts_lock:
-            if self._process != os.getpid():
-                # A forked child: the parent's loops are not here. Their selectors belong to a hub that is not ours.
-                self._process = os.getpid()
-                _forgotten.append(self._hosts)
-                self._hosts = []
-            for host in self._hosts:
-                if host.loop is loop:
-                    return host
-            others = self._hosts
-        # Not under the lock: it may call users' callbacks.
-        for host in others:
-            host.catch_up()
-        with self._hosts_lock:
-            # The engine's streams outlive the loop that their requests came in.
-            self._hosts = [
-                host for host in self._hosts if host.handed_off or not host.loop.is_closed()
-            ]
-            host = LoopHost(self, loop)
-            self._hosts.append(host)
-            return host
+        return host_of(self)
 
     def _has_streams(self) -> bool:
         """Whether there are streams, or ends of streams that have still to be told."""
@@ -407,7 +386,3 @@ class Hub(_ssehub.Hub):
         info["topics"] = tuple(info["topics"])
         stream = StreamInfo(**{"mode": "in-loop", **info})
         tell_closed(stream, path, [*self._on_close, on_close])
-
-
-# Hosts of a parent process: kept, so that their destructors never run here.
-_forgotten: list[object] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ssehub.hub import Hub
     from ssehub.stats import StreamInfo
 
-__all__ = ["Delivery", "LoopHost"]
+__all__ = ["Delivery", "LoopHost", "host_of"]
 
 # `None` in the place of a delivery: somebody has interrupted the wait.
 Delivery: TypeAlias = "bytes | Gap | End | None"
@@ -285,3 +286,31 @@ def _calling(host: LoopHost, method: Callable[[LoopHost], None]) -> Callable[[],
             method(found)
 
     return wake
+
+
+def host_of(hub: Hub) -> LoopHost:
+    """A hub's streams in the running event loop."""
+    loop = asyncio.get_running_loop()
+    with hub._hosts_lock:
+        if hub._process != os.getpid():
+            # A forked child: the parent's loops are not here. Their selectors belong to a hub that is not ours.
+            hub._process = os.getpid()
+            _forgotten.append(hub._hosts)
+            hub._hosts = []
+        for host in hub._hosts:
+            if host.loop is loop:
+                return host
+        others = tuple(hub._hosts)
+    # Not under the lock: it may call users' callbacks.
+    for host in others:
+        host.catch_up()
+    with hub._hosts_lock:
+        # The engine's streams outlive the loop that their requests came in.
+        hub._hosts = [host for host in hub._hosts if host.handed_off or not host.loop.is_closed()]
+        host = LoopHost(hub, loop)
+        hub._hosts.append(host)
+        return host
+
+
+# Hosts of a parent process: kept, so that their destructors never run here.
+_forgotten: list[object] = []

@@ -10,6 +10,7 @@ Takes ASGI applications (Starlette, FastAPI) and WSGI ones (Flask).
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import io
 import sys
@@ -298,7 +299,7 @@ class _Socket:
 
     def fileno(self) -> int:
         if self._exchange.left:
-            raise OSError("the client has left")
+            raise ConnectionResetError(errno.ECONNRESET, "the client has left")
         # No descriptor of ours: what is not there cannot be probed.
         return _NO_PROBE
 

@@ -37,15 +37,11 @@ _SERVERS: dict[tuple[str, str], Callable[[Locals, dict[str, Any]], Exchange]] = 
     **dict.fromkeys(wsgiref.FUNCTIONS, wsgiref.Wsgiref),
 }
 _FUNCTIONS = set(_SERVERS)
-# Errors that say that a connection is gone. Any other says that it could not be looked at.
+# Errors beside Python's ConnectionError that say that a connection is gone. Any other says that it could not be looked at.
 _GONE = {
     errno.EBADF,
     errno.ENOTSOCK,
     errno.ENOTCONN,
-    errno.EPIPE,
-    errno.ESHUTDOWN,
-    errno.ECONNABORTED,
-    errno.ECONNRESET,
     errno.ETIMEDOUT,
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
@@ -172,7 +168,7 @@ def has_left(client: Any | None) -> bool:
         with _duplicate(client) as sock:
             return sock is not None and _peek(sock) == b""
     except OSError as error:
-        return error.errno in _GONE
+        return isinstance(error, ConnectionError) or error.errno in _GONE
     except (AttributeError, TypeError, ValueError):
         # No socket as it is known here.
         return False

@@ -119,8 +119,8 @@ class SubscriptionBody:
 
     @property
     def draining(self) -> bool:
-        """Whether the stream is to end."""
-        return not self._hub.ready
+        """Whether the stream is to end. Its own thread may be the one that would have the hub drained, and waits."""
+        return not self._hub.ready or is_stopping()
 
     def cut(self) -> None:
         """The client takes nothing: fails the server's sending, so that its thread gets free."""
