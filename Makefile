@@ -12,6 +12,8 @@ SHELL := bash
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+# More than there are cores: the tests wait for servers most of the time.
+PYTEST_PROCESSES ?= 3
 
 VENV := $(CURDIR)/.venv
 PY := $(VENV)/bin/python
@@ -75,7 +77,7 @@ test-rust: ## Core: unit, integration and documentation tests
 
 .PHONY: test-python
 test-python: $(PYTHON_BUILT) ## Python: tests/python and the examples in docstrings
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(PYTEST_PROCESSES) --dist loadfile
 
 .PHONY: test-node
 test-node: $(NODE_BUILT) ## Node: tests/node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, TypeVar
@@ -20,10 +21,19 @@ ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
 
+# Below those that the system gives to clients, and for each of the processes that pytest runs others: nobody takes a
+# port between the look at it and the server's start.
+_RANGE = 2_000
+_FIRST = 12_000 + _RANGE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = itertools.cycle(range(_FIRST, _FIRST + _RANGE))
+
+
 def free_port() -> int:
     """A port that nobody listens at, on the loopback address."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    for port in itertools.islice(_ports, _RANGE):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError(f"no port is free from {_FIRST} on")
 
 
 def wait_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from ssehub import Event, Hub, Subscription
 
 # Long enough for a busy machine; nothing waits so long unless it fails.
 SOON = 10.0
+
+
+def name_of(value: object) -> str:
+    """What a parameter is called: the same in all processes that share out the tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value) if isinstance(value, str) else repr(value))
 
 
 def published(hub: Hub, count: int, topic: str = "t", first: int = 0) -> list[str]:

@@ -18,6 +18,7 @@ import pydantic
 import pytest
 
 from ssehub import ArgumentError, Event, Hub, encode
+from support import name_of
 
 UTC = datetime.timezone.utc
 MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -144,7 +145,7 @@ def told(data: object) -> tuple[str | None, ...]:
     return Event(data).data, "\n".join(lines), reader.get(timeout=5).data
 
 
-@pytest.mark.parametrize(("data", "expected"), TEXTS + JSON, ids=repr)
+@pytest.mark.parametrize(("data", "expected"), TEXTS + JSON, ids=name_of)
 def test_data(data: object, expected: str) -> None:
     assert told(data) == (expected,) * 3
 

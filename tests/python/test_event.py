@@ -14,6 +14,7 @@ import pytest
 
 import ssehub
 from ssehub import ArgumentError, Event, Hub, Limits, SSEHubError, encode
+from support import name_of
 
 SURROGATE = "a\ud800b"
 
@@ -168,7 +169,7 @@ def test_injection_is_an_error(fields: dict[str, Any]) -> None:
         assert isinstance(caught.value, SSEHubError)
 
 
-@pytest.mark.parametrize("fields", WRONG_TYPES, ids=str)
+@pytest.mark.parametrize("fields", WRONG_TYPES, ids=name_of)
 def test_wrong_types(fields: dict[str, Any]) -> None:
     (name,) = fields
     if name == "comment":

@@ -12,7 +12,7 @@ from asgi_call import Call, app_for, closed
 from ssehub import Event, Hub
 from ssehub.handoff import asgi as handoff
 from ssehub.handoff.transports import find_holder, has_read_request
-from support import eventually
+from support import eventually, name_of
 
 Message = MutableMapping[str, Any]
 
@@ -223,7 +223,7 @@ ODDITIES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize("how", ["detach", "hold"])
-@pytest.mark.parametrize(("what", "instead"), ODDITIES, ids=str)
+@pytest.mark.parametrize(("what", "instead"), ODDITIES, ids=name_of)
 async def test_a_transport_that_is_otherwise(
     server: Server, what: str, instead: object, how: str
 ) -> None:
