@@ -105,6 +105,13 @@ export class Loop {
     return tag
   }
 
+  /** Has another object told of the end of a stream that the engine has. The one so far; undefined: it is over. */
+  reassign(tag, make) {
+    const former = this.#handed.get(tag)
+    if (former !== undefined) this.#handed.set(tag, make())
+    return former
+  }
+
   /** Ends a stream that the engine has. `over` follows. */
   end(tag, reason) {
     this.#reports.remove(tag, REASONS.indexOf(reason))

@@ -10,6 +10,7 @@
 //   lend(then)          calls `then(obstacle)` or `then(undefined, { fd, chunked, letGo })` when all has left
 import { Context } from './context.js'
 import { describe } from './data.js'
+import { Detached, tellClosed } from './detached.js'
 import { invalid, report } from './errors.js'
 import { encode, isEvent, toEvent } from './event.js'
 import { refuse } from './handoff.js'
@@ -195,16 +196,16 @@ export class HubStream {
     this.#tellOpen(held ? 'held' : 'detached')
     if (held) return
     letGo()
-    // There may be thousands: what is kept of each is what its end needs.
     this.#sink = undefined
-    this.#options = { onClose, server, context }
+    this.#options = undefined
+    Detached.take(this.#hub, this.#tag, { server, onClose, context })
+    forget(this, server)
   }
 
-  /** From the loop: the engine has ended the stream. `clean`: whether its last frame is whole. */
+  /** From the loop: the engine has ended the stream that it held. `clean`: whether its last frame is whole. */
   over(clean, info) {
     this.#done = true
     this.#tellClose(info)
-    if (!this.#held) return
     if (clean) this.#sink.end(this.#draining ? this.#retry() : null, info.reason === 'drain')
     else this.#sink.cut(null)
   }
@@ -281,11 +282,10 @@ export class HubStream {
     this.#opening = undefined
   }
 
-  #tellClose({ key, topics, reason, mode, duration, events, bytes, lastEventId }) {
-    this.#tellOpen(mode)
+  #tellClose(info) {
+    this.#tellOpen(info.mode)
     const { onClose, server, context } = this.#options
-    const info = { key, topics, reason, mode, duration: duration / 1000, events, bytes, lastEventId }
-    this.#hub.tell('close', info, onClose)
+    tellClosed(this.#hub, info, onClose)
     forget(this, server)
     Context.abort(context)
   }

@@ -182,7 +182,9 @@ def side_effects(run: Run, contestant: Contestant, server: Server, load: Worker)
         # A peer would need minutes to deliver so many events.
         many = run.settings.calls
         figures |= calls("call", phase(server, load, phase="burst", events=many))
-        apart = phase(server, load, phase="burst", events=many, pause_ms=1)
+        # In-loop, the next call waits until all streams have been served.
+        few = many if contestant.handoff != "off" else many // 10
+        apart = phase(server, load, phase="burst", events=few, pause_ms=1)
         figures |= calls("apart", apart)
     endless = {"phase": "paced", "events": 1_000_000}
     requests: dict[str, dict[str, object]] = {

@@ -44,10 +44,12 @@ impl Packed {
         if event.event() != "message" {
             flags |= HAS_TYPE | self.text(event.event(), WIDE_TYPE);
         }
-        if event.id() != self.id {
-            flags |= HAS_ID | self.text(event.id(), WIDE_ID);
+        // Empty ones are not compared: see `EventBatch` in core, which does the same.
+        let id = event.id();
+        if id.len() != self.id.len() || !id.is_empty() && id != self.id {
+            flags |= HAS_ID | self.text(id, WIDE_ID);
             self.id.clear();
-            self.id.push_str(event.id());
+            self.id.push_str(id);
         }
         self.records[at] = flags;
     }

@@ -63,7 +63,9 @@ impl Texts {
 
 /// Makes `cached` a Python string of `text`, unless it is that already.
 fn same(py: Python<'_>, cached: &mut Py<PyString>, text: &str) -> PyResult<()> {
-    if cached.bind(py).to_str()? != text {
+    let known = cached.bind(py).to_str()?;
+    // Empty ones are not compared: see `EventBatch` in core, which does the same.
+    if known.len() != text.len() || !text.is_empty() && known != text {
         *cached = PyString::new(py, text).unbind();
     }
     Ok(())

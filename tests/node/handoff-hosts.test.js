@@ -154,6 +154,32 @@ test('detach: the signal is for the end of the stream, not of the response', asy
   })
 })
 
+test('detach: a signal that is looked at later on is told of the end, too, and only of its own', async () => {
+  const hub = new Hub()
+  const contexts = []
+  const closed = []
+  const handler = sse((_req, _res, context) => {
+    contexts.push(context)
+    return hub.subscribe('t')
+  }, { onClose: info => closed.push(info.reason) })
+  await serving(app(handler), async url => {
+    const clients = [await open(url), await open(url), await open(url)]
+    await eventually(() => hub.stats().detached === 3)
+    const first = contexts[0].signal
+    clients[1].close()
+    await eventually(() => closed.length === 1)
+    // Its stream is over by now.
+    assert.equal(contexts[1].signal.aborted, true)
+    assert.equal(first.aborted, false)
+    clients[0].close()
+    await eventually(() => first.aborted)
+    assert.equal(contexts[2].signal.aborted, false)
+    assert.equal(hub.disconnect({ topic: 't' }), 1)
+    await eventually(() => contexts[2].signal.aborted)
+    assert.deepEqual(closed, ['client', 'client', 'kick'])
+  })
+})
+
 test('off is no refusal, and neither is an iterable', async () => {
   const hub = new Hub()
   const handlers = { '/off': sse(() => hub.subscribe('t'), { handoff: 'off' }), '/list': sse(() => ['x'], { handoff: 'require' }) }

@@ -56,14 +56,22 @@ impl EventBatch {
         self.text.len() + self.marks.len() * size_of::<Mark>()
     }
 
+    /// An empty one, with room for so many bytes of text.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            marks: Vec::new(),
+        }
+    }
+
     pub(crate) fn push(&mut self, event: EventRef<'_>) {
         let previous = self.marks.last().copied();
         let event_type = match previous {
-            Some(mark) if self.part(mark.event) == event.event => mark.event,
+            Some(mark) if is_same(self.part(mark.event), event.event) => mark.event,
             _ => self.text(event.event),
         };
         let id = match previous {
-            Some(mark) if self.part(mark.id) == event.id => mark.id,
+            Some(mark) if is_same(self.part(mark.id), event.id) => mark.id,
             _ => self.text(event.id),
         };
         let data = self.text(event.data);
@@ -103,4 +111,10 @@ impl EventBatch {
     fn part(&self, (start, end): Span) -> &str {
         &self.text[start..end]
     }
+}
+
+/// Whether two texts are the same. Empty ones, as most ids are, need no look: their pointers lead nowhere, and processors
+/// that load from there under a mask take long to find that nothing was wanted.
+fn is_same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
 }

@@ -25,6 +25,8 @@ pub(crate) enum Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     entries: Vec<Entry>,
+    // Bytes of text that a batch of events is made with room for.
+    room: usize,
 }
 
 impl Outbox {
@@ -52,12 +54,17 @@ impl Outbox {
         })
     }
 
+    /// A piece of so many bytes is about to be looked at: the texts of its events need no more room.
+    pub(crate) fn expect(&mut self, bytes: usize) {
+        self.room = bytes;
+    }
+
     pub(crate) fn event(&mut self, event: EventRef<'_>) {
         if let Some(Entry::Events(batch)) = self.entries.last_mut() {
             batch.push(event);
             return;
         }
-        let mut batch = EventBatch::default();
+        let mut batch = EventBatch::with_room(self.room);
         batch.push(event);
         self.entries.push(Entry::Events(batch));
     }

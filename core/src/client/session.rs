@@ -184,6 +184,7 @@ impl Session {
         }
         let stop_on = self.options.stop_on.as_ref();
         let mut stop = None;
+        out.expect(chunk.len());
         let parser = &mut open.parser;
         let mut found = |part: Parsed<'_>| {
             let event = match part {

@@ -1,8 +1,9 @@
 //! What a shard does with mail: rounds, in which every connection gets what is new to it, and which commands and
 //! private messages need not wait out.
 
+use super::command::Command;
 use super::connection::Progress;
-use super::connections::{Command, Connections, Scene};
+use super::connections::{Connections, Scene};
 use super::mailbox::Content;
 use super::round::{Letter, Round};
 use super::socket::Socket;

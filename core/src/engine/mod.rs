@@ -8,6 +8,7 @@
 
 mod batch;
 mod broadcast;
+mod command;
 mod connection;
 mod connections;
 mod directory;
@@ -27,8 +28,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use self::command::Command;
 use self::connection::Connection;
-use self::connections::Command;
 use self::directory::{Directory, Entry, shard_of};
 use self::recent::Recent;
 use self::shard::Shard;

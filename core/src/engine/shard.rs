@@ -12,7 +12,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Waker};
 use rustix::net::{RecvFlags, recv};
 
-use super::connections::{Command, Connections, Scene};
+use super::command::Command;
+use super::connections::{Connections, Scene};
 use super::directory::Directory;
 use super::mailbox::Mailbox;
 use super::outbox::Outbox;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::oracle::Seen;
 use super::{Bench, Client, Request, request};
 use crate::delivery::{EndReason, Mode};
-use crate::engine::connections::Command;
+use crate::engine::command::Command;
 use crate::engine::reports::Report;
 use crate::engine::socket::Input;
 use crate::engine::terms::Framing;
