@@ -143,15 +143,16 @@ impl Hub {
             return Err(closed());
         }
         let mut fx = Effects::default();
-        let (id, size) = {
+        let id = {
             let mut table = self.shared.table();
             let (id, size) = table.append(topics, frame, self.shared.now(), &mut fx);
             self.shared.head.store(id.seq, Ordering::Release);
-            (id, size as u64)
+            // Here: whoever gets the event finds it counted.
+            Counters::add(&self.shared.counters.published, 1);
+            Counters::add(&self.shared.counters.published_bytes, size as u64);
+            id
         };
         fx.run();
-        Counters::add(&self.shared.counters.published, 1);
-        Counters::add(&self.shared.counters.published_bytes, size);
         if !self.shared.clock.load(Ordering::Relaxed) {
             clock::start(&self.shared);
         }

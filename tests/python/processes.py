@@ -22,10 +22,11 @@ T = TypeVar("T")
 
 
 # Below those that the system gives to clients, and for each of the processes that pytest runs others: nobody takes a
-# port between the look at it and the server's start.
+# port between the look at it and the server's start. Other runs on this machine begin elsewhere in the range.
 _RANGE = 2_000
 _FIRST = 12_000 + _RANGE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_ports = itertools.cycle(range(_FIRST, _FIRST + _RANGE))
+_OFFSET = os.getpid() * 97
+_ports = (_FIRST + number % _RANGE for number in itertools.count(_OFFSET))
 
 
 def free_port() -> int:
