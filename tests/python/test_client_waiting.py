@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def once() -> Iterator[Script]:
 
 def threads_of_the_client() -> int:
     """How many there are in this process."""
-    names = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        # One may end meanwhile.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            names.append(task.joinpath("comm").read_text())
     return sum(name.startswith("ssehub-client") for name in names)
 
 
