@@ -41,7 +41,7 @@ pub(crate) struct Door {
     sinks: Mutex<HashMap<u64, OwnedFd>>,
     registry: Registry,
     waker: Waker,
-    // The thread is to end, since the hub is gone, or has ended.
+    // The thread is to end, since the hub is gone; or it has ended.
     closing: AtomicBool,
 }
 
