@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import resource
-import threading
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -14,7 +14,7 @@ import handoff_servers
 import wsgi_servers
 from handoff_servers import SSE, UVICORN, modes, no_complaints, refusals, seen
 from http_stream import Address, Wire, post
-from processes import wait_for
+from processes import running, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 # What a process needs beside its streams.
@@ -42,31 +42,17 @@ def streams(address: Address, count: int) -> Iterator[list[Wire]]:
 
 
 @contextmanager
-def asking(address: Address) -> Iterator[list[float]]:
-    """Asks for what is trivial, again and again, and notes how long each answer took, in seconds."""
-    took: list[float] = []
-    stopping = threading.Event()
-    failed: list[BaseException] = []
+def asking(address: Address) -> Iterator[Callable[[], list[float]]]:
+    """A process that asks for what is trivial, again and again. How long each answer took so far, in seconds."""
+    assert not isinstance(address, str)
+    host, port = address
+    with running([sys.executable, "tests/python/apps/asking.py", host, str(port)]) as child:
 
-    def ask() -> None:
-        try:
-            while not stopping.is_set():
-                begin = time.monotonic()
-                with Wire(address, "/", headers={"Connection": "close"}) as wire:
-                    wire.wait_end()
-                    assert (wire.status, bytes(wire.body)) == (200, b"ok")
-                took.append(time.monotonic() - begin)
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failed.append(error)
+        def took() -> list[float]:
+            assert child.process.poll() is None, child.output()
+            return [float(line) for line in child.output().splitlines()]
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    yield took
-    stopping.set()
-    thread.join(60)
-    assert not thread.is_alive(), "no answer"
-    if failed:
-        raise failed[0]
+        yield took
 
 
 def percentiles(took: list[float]) -> str:
@@ -78,14 +64,15 @@ def percentiles(took: list[float]) -> str:
 def publish_to(address: Address, wires: list[Wire]) -> None:
     """Several events, of which each client gets each, while the server answers others."""
     with asking(address) as took:
-        wait_for(lambda: took, "the first answer", timeout=60)
+        wait_for(took, "the first answer", timeout=60)
         for number in range(10):
             post(address, f"event {number}")
-            before = len(took)
+            before = len(took())
             for wire in wires:
                 assert wire.next(timeout=60).data == f"event {number}"
-            wait_for(lambda before=before: len(took) > before, "an answer", timeout=60)  # type: ignore[misc]
-    print(f"; {percentiles(took)}", end="")
+            wait_for(lambda before=before: len(took()) > before, "an answer", timeout=60)  # type: ignore[misc]
+        answers = took()
+    print(f"; {percentiles(answers)}", end="")
 
 
 FLASK = [*wsgi_servers.GUNICORNS, wsgi_servers.WERKZEUG]

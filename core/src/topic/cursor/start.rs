@@ -58,6 +58,8 @@ impl Cursor {
             // What is gone already is not missed. Nor is, for want of a mark per topic, what goes while it is being
             // read and is older than that.
             cursor.told = lost;
+            // The id that is announced is this one: whoever comes back with it misses nothing that was there.
+            cursor.skip_to(cursor.before_oldest(table));
         } else if lost > cursor.position {
             cursor.start_gap(table, GapReason::Expired, given, lost);
         }
@@ -68,17 +70,32 @@ impl Cursor {
     pub(super) fn start_unknown(mut self, table: &Table, id: &str, now: Millis) -> Self {
         self.position = 0;
         let lost = self.look_back(table, Some(now));
-        self.position = self.newest_within(table, UNKNOWN_REPLAY);
-        if self
-            .catch_up
-            .as_ref()
-            .is_some_and(|catch_up| catch_up.until <= self.position)
-        {
-            self.catch_up = None;
-        }
+        self.skip_to(self.newest_within(table, UNKNOWN_REPLAY));
         let lost = self.position.max(lost);
         self.start_gap(table, GapReason::Unknown, Some(id), lost);
         self
+    }
+
+    /// Starts later than was looked back to.
+    fn skip_to(&mut self, position: u64) {
+        self.position = position;
+        if self
+            .catch_up
+            .as_ref()
+            .is_some_and(|catch_up| catch_up.until <= position)
+        {
+            self.catch_up = None;
+        }
+    }
+
+    /// The position before the oldest event that is left to read; the head where none is.
+    fn before_oldest(&self, table: &Table) -> u64 {
+        self.all_logs(table)
+            .into_iter()
+            .filter_map(|(log, after)| log.get(log.after(after)))
+            .map(|frame| frame.seq - 1)
+            .min()
+            .unwrap_or(table.head())
     }
 
     /// Finds what stands between the position and the sources' own logs. With a time, what is out of the histories by

@@ -356,3 +356,42 @@ fn whoever_comes_anew_gets_the_history_and_no_more() {
     assert_eq!(got[1..], events(4..=5));
     assert_eq!(world.read_all(&mut reader), events(1..=5));
 }
+
+#[test]
+fn whoever_begins_with_the_oldest_comes_back_without_a_gap() {
+    let mut world = world(History {
+        count: 2,
+        ..History::default()
+    });
+    for topic in ["t", "other"] {
+        world.publish_many(topic, 5, "x");
+    }
+    world.pass(1000);
+    let topics: [&[&str]; 4] = [&["t"], &["never"], &["other"], &["t", "never"]];
+    for topics in topics {
+        let mut earliest = world.attach(&terms(topics, Start::Earliest));
+        let announced = earliest.announced().expect("no gap comes first");
+        // Cut off before anything but the opening block came.
+        let mut returning = world.attach(&terms(topics, after(announced)));
+        let got = world.read_all(&mut returning);
+        assert_eq!(got, world.read_all(&mut earliest), "{topics:?}");
+        let expected = if topics == ["never"] { 0 } else { 2 };
+        assert_eq!(got.len(), expected, "{topics:?}: {got:?}");
+    }
+}
+
+#[test]
+fn where_nothing_is_left_to_begin_with_nothing_is_missed() {
+    let mut world = world(History {
+        count: 2,
+        age: Some(1000),
+        ..History::default()
+    });
+    world.publish_many("t", 5, "x");
+    world.pass(60_000);
+    let mut earliest = world.attach(&terms(&["t"], Start::Earliest));
+    assert_eq!(earliest.announced(), Some(5));
+    assert_eq!(world.read_all(&mut earliest), []);
+    let mut returning = world.attach(&terms(&["t"], after(5)));
+    assert_eq!(world.read_all(&mut returning), []);
+}
