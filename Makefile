@@ -44,7 +44,7 @@ OTHER_CRATES := $(wildcard bench/rust/Cargo.toml core/fuzz/Cargo.toml)
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: build ## Run the demo: a FastAPI and an Express server, side by side; Ctrl-C ends it
@@ -82,6 +82,16 @@ test-python: $(PYTHON_BUILT) ## Python: tests/python and the examples in docstri
 .PHONY: test-node
 test-node: $(NODE_BUILT) ## Node: tests/node
 	npm test
+
+# The hand-off relies on what Node keeps private, so the suite is run with each line that is supported.
+NODE_VERSIONS ?= 22 24
+
+.PHONY: test-node-versions
+test-node-versions: $(NODE_BUILT) ## Node: tests/node with other versions of Node; NODE_VERSIONS (22 24)
+	@for version in $(NODE_VERSIONS); do \
+	  printf '\n===== Node %s\n\n' "$$version"; \
+	  npx --yes --package "node@$$version" -c "npm test" || exit 1; \
+	done
 
 .PHONY: test-browser
 test-browser: build system-deps ## Headless Chromium against real servers: tests/browser

@@ -24,11 +24,13 @@ from .report import (
     Table,
     Unit,
 )
-from .server import Server
+from .server import Server, most_clients
 from .settings import Run
 from .worker import Worker
 
 BURST = 100
+MORE = 3
+"""So many times the greater number of clients come in the end, to see what one more takes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ METRICS = {
     "burst_cpu": Metric("CPU per delivery, burst", "burst CPU", MICROSECONDS),
     "burst_rate": Metric("deliveries, burst", "burst deliveries", PER_SECOND),
     "memory": Metric("memory per connection", "memory", KIBIBYTES),
+    "one_more": Metric("memory of one more connection", "one more", KIBIBYTES),
     "call_p50": Metric("a publish call, p50", "call p50", MICROSECONDS),
     "call_p99": Metric("a publish call, p99", "call p99", MICROSECONDS),
     "apart_p50": Metric("a publish call, 1 ms apart, p50", "call apart p50", MICROSECONDS),
@@ -87,7 +90,7 @@ def _claims() -> list[Claim]:
             Claim(ours, "cpu", Ratio.SHARE, 1.15, "raw loop"),
             Claim(ours, "burst_rate", Ratio.RATE, 0.7, "raw loop"),
             Claim(ours, "burst_cpu", Ratio.SHARE, None, "raw loop"),
-            Claim(ours, "memory", Ratio.FIGURE, 0.5),
+            Claim(ours, "one_more", Ratio.FIGURE, 0.5),
             Claim(ours, "call_p50", Ratio.FIGURE, call),
             Claim(ours, "apart_p50", Ratio.FIGURE, call),
             Claim(ours, "route_calm", Ratio.SHARE, 2, ours, "route_idle"),
@@ -151,7 +154,20 @@ def measure_once(run: Run, contestant: Contestant, server: Server) -> dict[int, 
             figures[clients] = {"memory": memory, **fan_out(run, server, load)}
             if clients == large:
                 figures[clients] |= side_effects(run, contestant, server, load)
+                if contestant.handoff == "detach":
+                    figures[clients] |= one_more(contestant, server, load, clients)
     return figures
+
+
+def one_more(contestant: Contestant, server: Server, load: Worker, clients: int) -> Figures:
+    """What a connection takes where there are many: more than the ups and downs of a heap, spread over them."""
+    many = most_clients(MORE * clients)
+    if many <= clients:
+        return {}
+    before = server.user_memory()
+    load.ask(phase="connect", path="/events", clients=many - clients)
+    contestant.check_mode(server, many)
+    return {"one_more": (server.user_memory() - before) / (many - clients)}
 
 
 def fan_out(run: Run, server: Server, load: Worker) -> Figures:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from .contestants import Contestant, Figures, load_client, measure_in_turn, phase
 from .report import KIBIBYTES, MILLISECONDS, SECONDS, Table, figure
-from .server import Server, descriptors, kernel_memory
+from .server import Server, kernel_memory, most_clients
 from .settings import Run
 
 SERVERS = ("uvicorn detached", "gunicorn sync detached")
-SPARE_DESCRIPTORS = 1_000
-"""What a server needs besides its streams: while one is handed over it has two."""
-
 WATCHERS = 50
 """Clients that get private messages, on top of the others."""
 
@@ -33,7 +30,7 @@ COLUMNS = {
 def measure(run: Run) -> None:
     """One table, and a row for what a connection takes."""
     wanted = run.settings.scale_clients
-    clients = min(wanted, descriptors() - SPARE_DESCRIPTORS)
+    clients = most_clients(wanted)
     if clients < wanted:
         run.progress(f"{clients:,} clients instead of {wanted:,}: the limit of open files")
 

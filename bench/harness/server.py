@@ -22,6 +22,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 ENOUGH = 60_000
 """Descriptors for the largest run: 50,000 streams."""
+SPARE = 1_000
+"""Descriptors that a server needs besides its streams: while one is handed over it has two."""
 
 
 class Server:
@@ -129,6 +131,11 @@ def descriptors() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
             return most
     return hard
+
+
+def most_clients(wanted: int) -> int:
+    """So many clients, or as many as the limit of open files allows."""
+    return min(wanted, descriptors() - SPARE)
 
 
 def kernel_memory() -> int:
