@@ -9,8 +9,9 @@ use super::round::{Letter, Round};
 use super::socket::Socket;
 use crate::delivery::EndReason;
 
-/// After so many sends a broadcast makes room for commands, and for topics with few readers.
-const SLICE: usize = 256;
+/// After so many sends, which take some tenths of a millisecond, a broadcast gives way to others who wait for the
+/// processor, and to commands and topics with few readers.
+const SLICE: usize = 64;
 /// A topic with at most so many readers does not wait for a broadcast to end.
 const FEW: usize = 32;
 
@@ -47,6 +48,7 @@ impl<S: Socket> Connections<S> {
                 self.slice = slice_of;
                 if sends >= SLICE {
                     sends = 0;
+                    (scene.give_way)();
                     self.glance(scene, &mut round, round_bytes);
                 }
             }

@@ -37,6 +37,8 @@ pub(crate) struct Scene<'a, S> {
     /// Where the engine is in memory, for the registry of keys.
     pub(crate) owner: *const (),
     pub(crate) now: u64,
+    /// Lets other threads have the processor, in the middle of long work.
+    pub(crate) give_way: fn(),
 }
 
 impl<S> Scene<'_, S> {

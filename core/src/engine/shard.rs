@@ -177,6 +177,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
+        crate::thread::take_short_turns();
         let mut events = Events::with_capacity(EVENTS);
         let mut timeout = None;
         loop {
@@ -203,6 +204,7 @@ impl Writer {
                 true
             });
             timeout = if more {
+                std::thread::yield_now();
                 Some(Duration::ZERO)
             } else if self.door.mailbox.sleep() {
                 self.connections
@@ -284,6 +286,7 @@ fn scene<'a>(hub: &'a Arc<Shared>, door: &'a Door, outbox: &'a Outbox) -> Scene<
             .engine()
             .map_or(std::ptr::null(), |engine| Arc::as_ptr(&engine).cast()),
         now: hub.now(),
+        give_way: std::thread::yield_now,
     }
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod oracle;
 mod wire;
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -35,6 +36,11 @@ use crate::topic::cursor::Cursor;
 use crate::topic::frame::Frame;
 use crate::topic::table::{ListenerId, Mail, TopicId};
 use crate::wire::encode::encode_checked;
+
+thread_local! {
+    /// How often the writer, which is this thread, has given way to others.
+    static GIVEN_WAY: Cell<usize> = const { Cell::new(0) };
+}
 
 /// A shard without its thread.
 struct Bench {
@@ -220,6 +226,7 @@ impl Bench {
             outbox: &self.outbox,
             owner: std::ptr::null(),
             now: self.now,
+            give_way: || GIVEN_WAY.set(GIVEN_WAY.get() + 1),
         };
         let result = act(&mut self.connections, &scene);
         self.connections.gone.clear();
