@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -61,15 +63,25 @@ def percentiles(took: list[float]) -> str:
     return f"{len(ordered)} requests meanwhile, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
 
 
+def step_aside() -> None:
+    """This thread takes what the others leave of the processors: in truth the clients are on machines of their own."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def read_all(wires: list[Wire], data: str) -> None:
+    for wire in wires:
+        assert wire.next(timeout=60).data == data
+
+
 def publish_to(address: Address, wires: list[Wire]) -> None:
     """Several events, of which each client gets each, while the server answers others."""
-    with asking(address) as took:
+    with asking(address) as took, ThreadPoolExecutor(1, initializer=step_aside) as clients:
         wait_for(took, "the first answer", timeout=60)
-        for number in range(10):
+        for number in range(20):
             post(address, f"event {number}")
             before = len(took())
-            for wire in wires:
-                assert wire.next(timeout=60).data == f"event {number}"
+            clients.submit(read_all, wires, f"event {number}").result()
             wait_for(lambda before=before: len(took()) > before, "an answer", timeout=60)  # type: ignore[misc]
         answers = took()
     print(f"; {percentiles(answers)}", end="")

@@ -7,13 +7,16 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setpriority_process, setrlimit};
-use rustix::thread::gettid;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
 use serde_json::Value;
 use ssehub_bench::probe;
 use ssehub_bench::swarm::Swarm;
 use ssehub_bench::worker::{Failure, serve};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 
 /// A phase, and what is measured beside it.
 #[derive(Deserialize)]
@@ -58,8 +61,9 @@ enum Phase {
     Hold { seconds: f64 },
 }
 
-/// The nice value of the thread that reads the streams.
-const LOW_PRIORITY: i32 = 10;
+/// Whoever else wants the processor gets it at once. A thread that is only nice keeps it for its turn, and is what a
+/// route's latency would tell of.
+const ASIDE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
 /// Longer than any phase may take.
 fn no_limit() -> f64 {
@@ -93,12 +97,13 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the clients in a thread of low priority. In truth they are on machines of their own: here
-/// they take what the server, and those whose latency is measured, leave.
+/// Runs the clients in a thread that takes what the server, and those whose latency is measured, leave: in truth they
+/// are on machines of their own.
 fn aside(work: impl FnOnce() -> Result<Value, Failure> + Send) -> Result<Value, Failure> {
     thread::scope(|scope| {
         let working = scope.spawn(|| {
-            setpriority_process(Some(gettid()), LOW_PRIORITY)?;
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, ASIDE)
+                .map_err(|error| format!("the clients' scheduling policy: {error}"))?;
             work()
         });
         working.join().map_err(|_| "the clients panicked")?
