@@ -145,6 +145,12 @@ clippy: $(PYTHON_READY) ## The Rust part of lint
 	cargo check -p ssehub --no-default-features
 	cargo clippy -p ssehub --no-default-features --lib -- -D warnings
 
+# TARGETS, TARGET_FLAGS, and what is missing: see the script.
+.PHONY: check-targets
+check-targets: export CARGO_TARGET_DIR := target/lint
+check-targets: $(PYTHON_READY) ## Compile for macOS and Windows, without linking or running; TARGETS, TARGET_FLAGS
+	@TARGETS="$(TARGETS)" TARGET_FLAGS="$(TARGET_FLAGS)" scripts/check-targets.sh
+
 .PHONY: fmt
 fmt: $(PYTHON_READY) $(NODE_READY) ## Format Rust and Python; fix what linters can fix
 	cargo fmt --all

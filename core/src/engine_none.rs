@@ -47,6 +47,11 @@ impl Engine {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        clippy::unused_self,
+        reason = "the engine's own has them"
+    )]
     pub(crate) fn prepare(&self, _: &Stream, slot: Slot, _: i32) -> io::Result<None> {
         match slot.none {}
     }

@@ -195,8 +195,9 @@ fn reader_has_left() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let stdout = io::stdout();
-    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
-    // Errors are told without being asked for. A system that cannot say so is not asked again: writing will show.
+    // Errors are told without being asked for, by macOS only where something is. A system that cannot say so is not asked
+    // again: writing will show.
+    let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
     poll(&mut asked, Some(&Timespec::default())).is_ok()
         && asked[0]
             .revents()

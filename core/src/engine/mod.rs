@@ -106,7 +106,13 @@ impl Engine {
             ended: Some(0),
         });
         let door = &shard.door;
-        let watch = |socket: &OwnedFd| door.watch(socket, token);
+        let watch = |socket: &OwnedFd| {
+            // A send to a client that has left would end the process. It fails where both sides are closed, which is then
+            // the server's to find out; and stays, since a server gets its error all the same.
+            #[cfg(target_vendor = "apple")]
+            rustix::net::sockopt::set_socket_nosigpipe(socket, true)?;
+            door.watch(socket, token)
+        };
         match slot.take(fd, watch, |socket| door.forget(socket)) {
             Ok((socket, sink)) => {
                 if let Some(sink) = sink {

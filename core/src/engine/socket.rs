@@ -1,13 +1,15 @@
 //! The client's socket. Always used without blocking, by flags of each call: the description's own flag would change
-//! the server's sends, too.
+//! the server's sends, too. macOS leaves no choice, and gets its flag back.
 
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+#[cfg(target_vendor = "apple")]
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
@@ -44,6 +46,9 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct TakenSocket {
     fd: OwnedFd,
+    // The description's flags as the server wants them. None: they are so.
+    #[cfg(target_vendor = "apple")]
+    former: Option<OFlags>,
 }
 
 /// Idle time before the system asks a silent peer, between two such questions, and how many of them.
@@ -59,13 +64,27 @@ impl TakenSocket {
         let _ = sockopt::set_tcp_nodelay(&fd, true);
         #[cfg(target_os = "linux")]
         set_not_sent(&fd, NOT_SENT);
-        #[cfg(target_vendor = "apple")]
-        let _ = sockopt::set_socket_nosigpipe(&fd, true);
         if !held {
             keep_alive(&fd, write_timeout);
         }
-        Self { fd }
+        Self {
+            #[cfg(target_vendor = "apple")]
+            former: stop_waiting(&fd),
+            fd,
+        }
     }
+}
+
+/// macOS looks at DONTWAIT where it reads, but not where it sends: one client that reads nothing would halt the writer.
+/// Returns the flags before, if that has changed them.
+#[cfg(target_vendor = "apple")]
+fn stop_waiting(fd: &OwnedFd) -> Option<OFlags> {
+    let flags = fcntl_getfl(fd).ok()?;
+    if flags.contains(OFlags::NONBLOCK) {
+        return None;
+    }
+    fcntl_setfl(fd, flags | OFlags::NONBLOCK).ok()?;
+    Some(flags)
 }
 
 /// Has the system find out about peers that are gone without a word.
@@ -107,8 +126,16 @@ fn set_not_sent(fd: &OwnedFd, bytes: u32) {
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+// There it is the socket's own setting: see `Engine::prepare`.
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
+
+/// What poll(2) says of a client that has closed its side. macOS has no RDHUP, and means the same by HUP, which it looks
+/// for only where it is asked.
+#[cfg(target_os = "linux")]
+const LEFT: PollFlags = PollFlags::RDHUP;
+#[cfg(target_vendor = "apple")]
+const LEFT: PollFlags = PollFlags::HUP;
 
 impl Socket for TakenSocket {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -135,14 +162,14 @@ impl Socket for TakenSocket {
         Input::More(sum)
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     fn has_left(&self) -> bool {
         // Also behind input that is the server's to read.
-        let mut fds = [PollFd::new(&self.fd, PollFlags::RDHUP)];
+        let mut fds = [PollFd::new(&self.fd, LEFT)];
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
     fn has_left(&self) -> bool {
         let peek = RecvFlags::DONTWAIT | RecvFlags::PEEK;
         match recv(&self.fd, &mut [0][..], peek) {
@@ -156,6 +183,10 @@ impl Socket for TakenSocket {
         // 0 is the system's own setting.
         #[cfg(target_os = "linux")]
         set_not_sent(&self.fd, 0);
+        #[cfg(target_vendor = "apple")]
+        if let Some(flags) = self.former.take() {
+            let _ = fcntl_setfl(&self.fd, flags);
+        }
     }
 
     fn shut(&mut self) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ssehub::{EndReason, Framing, HubOptions, Mode, Slot, Start};
 
-use super::common::{Ask, End, PATIENCE, Server, Via, ask, quiet, wait_until};
+use super::common::{Ask, PATIENCE, Server, Via, ask, quiet, wait_until};
 
 /// Every kind of connection there is.
 fn all_kinds(topics: &[&str]) -> Vec<Ask> {
@@ -116,20 +116,22 @@ fn a_held_connection_serves_another_response_when_the_stream_is_over() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_connection_that_is_given_back_is_as_it_was() {
-    use rustix::net::sockopt::{socket_keepalive, tcp_user_timeout};
-
     let mut server = Server::new(quiet());
     let kind = Ask {
         held: true,
         ..ask(&["a"])
     };
     let (token, end, client) = server.begin(&kind);
-    let End::Tcp(socket) = &end else {
-        unreachable!("it was asked for")
+    let settings = || {
+        let options = end.options();
+        #[cfg(target_os = "linux")]
+        let patience = options.tcp_user_timeout().expect("its own");
+        #[cfg(not(target_os = "linux"))]
+        let patience = ();
+        let keepalive = options.keepalive().expect("its own");
+        (keepalive, options.nonblocking().expect("its own"), patience)
     };
-    let settings = || (socket_keepalive(socket), tcp_user_timeout(socket));
     let before = settings();
     let tag = server.hand_off(&kind, token, &end).expect("a good socket");
     server.wait_for(1);

@@ -171,6 +171,7 @@ impl Drop for Server {
 }
 
 /// A connection over something that is not TCP, for servers that a test makes itself.
+#[cfg(unix)]
 pub(crate) fn conn(index: usize, wire: impl Wire + 'static) -> Conn {
     Conn {
         index,
