@@ -81,3 +81,12 @@ export const streaming = {
     return createServer(app.routing)
   },
 }
+
+/** An Express app of one route, behind middleware. */
+export function expressApp(handler, ...middleware) {
+  const made = express5()
+  for (const layer of middleware) made.use(layer)
+  made.all('/', handler)
+  made.use((error, _req, res, _next) => res.status(500).send(error.code))
+  return createServer(made)
+}

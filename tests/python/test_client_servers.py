@@ -12,6 +12,7 @@ from starlette.routing import Route
 from app_thread import serving_here
 from http_stream import Address, post, stats
 from processes import free_port, running, wait_for
+from real_servers import DETACHED, IN_LOOP, SYNC, UVICORN, Server, serving
 from ssehub import (
     ClientError,
     ConnectError,
@@ -25,7 +26,6 @@ from ssehub import (
 )
 from ssehub.starlette import EventSourceResponse
 from support import SOON
-from test_servers import DETACHED, IN_LOOP, SYNC, UVICORN, Server, serving
 
 QUICK = Reconnect(delay=0.02, min_server_delay=0.02, max_server_delay=0.05)
 

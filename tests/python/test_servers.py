@@ -4,100 +4,28 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
-import struct
-import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from http_stream import Address, Wire, post, stats
-from processes import Child, free_port, running, wait_for
-from support import SOON
-
-APPS = str(Path(__file__).parent / "apps")
-SSE = {"Accept": "text/event-stream"}
-
-
-@dataclass(frozen=True)
-class Server:
-    """How to start a server, and what may be expected of it."""
-
-    name: str
-    command: tuple[str, ...]
-    # Streams at the same time.
-    streams: int = 20
-    # Whether a SIGTERM ends streams as the protocol says.
-    clean_end: bool = True
-    wsgi: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def uvicorn(http: str, loop: str, app: str = "asgi_app:app") -> Server:
-    command = ("uvicorn", app, "--app-dir", APPS, "--port", "{port}", "--http", http)
-    return Server(f"uvicorn-{http}-{loop}", (*command, "--loop", loop))
-
-
-def gunicorn(worker: str, *options: str, app: str = "flask_app:app", **more: object) -> Server:
-    command = ("gunicorn", app, "--chdir", APPS, "-b", "127.0.0.1:{port}", "-k", worker, *options)
-    return Server(f"gunicorn-{worker.rpartition('.')[2]}", command, **more)  # type: ignore[arg-type]
-
-
-UVICORN = uvicorn("httptools", "uvloop")
-ASGI = [
-    *(uvicorn(http, loop) for http in ("h11", "httptools") for loop in ("asyncio", "uvloop")),
-    Server(
-        "hypercorn",
-        ("hypercorn", "asgi_app:app", "-b", "127.0.0.1:{port}"),
-        # Its workers hear of the end by other means than a signal, cut what is open after 3 s, and only then end the
-        # lifespan.
-        clean_end=False,
-    ),
-    gunicorn("uvicorn_worker.UvicornWorker", app="asgi_app:app"),
-]
-SYNC = gunicorn("sync", wsgi=True)
-THREADED = [
-    gunicorn("gthread", "--threads", "30", wsgi=True),
-    gunicorn("gevent", wsgi=True),
-    Server(
-        "werkzeug",
-        (sys.executable, f"{APPS}/flask_app.py", "{port}"),
-        # It has no graceful end.
-        clean_end=False,
-        wsgi=True,
-    ),
-]
-WSGI = [SYNC, *THREADED]
-DETACHED = "/events"
-IN_LOOP = "/events?handoff=off"
-
-
-@contextmanager
-def serving(server: Server, **more: str) -> Iterator[tuple[Child, Address]]:
-    port = free_port()
-    command = [part.format(port=port) for part in server.command]
-    env = {"PYTHONPATH": APPS, **more}
-    with running(command, url=f"http://127.0.0.1:{port}/", env=env) as child:
-        yield child, ("127.0.0.1", port)
-
-
-def no_complaints(child: Child) -> None:
-    output = child.output()
-    assert "Traceback" not in output, output
-    assert not re.search(r"\bERROR\b|\[error\]|Task exception|never (retrieved|awaited)", output), (
-        output
-    )
-
-
-def gone(address: Address, connections: int = 0) -> bool:
-    return bool(stats(address)["connections"] == connections)
+from http_stream import Wire, post, stats
+from processes import wait_for
+from real_servers import (
+    ASGI,
+    DETACHED,
+    IN_LOOP,
+    SSE,
+    SYNC,
+    THREADED,
+    UVICORN,
+    WSGI,
+    Server,
+    gone,
+    gunicorn,
+    no_complaints,
+    serving,
+    uvicorn,
+)
 
 
 @pytest.mark.parametrize(
@@ -329,79 +257,3 @@ def test_iterables_on_a_real_wsgi_server(server: Server) -> None:
             timeout=5,
         )
         no_complaints(child)
-
-
-@pytest.mark.parametrize("server", [UVICORN, uvicorn("h11", "asyncio"), *WSGI], ids=str)
-def test_an_http_1_0_client(server: Server) -> None:
-    with serving(server) as (child, address):
-        with Wire(address, headers=SSE, version="1.0") as wire:
-            assert wire.status == 200
-            if server.name.startswith(("gunicorn", "uvicorn-h11")):
-                # The others answer in chunks even so.
-                assert "transfer-encoding" not in wire.headers
-            wire.until_body(b"id: ")
-            id = post(address, "x")
-            event = wire.next()
-            assert (event.data, event.id) == ("x", id)
-        wait_for(lambda: gone(address), "the client's leaving, noticed")
-        no_complaints(child)
-
-
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
-def test_a_unix_socket(kind: str, tmp_path: Path) -> None:
-    path = str(tmp_path / "sock")
-    if kind == "uvicorn":
-        command = ["uvicorn", "asgi_app:app", "--app-dir", APPS, "--uds", path]
-    else:
-        command = [*gunicorn("gthread", "--threads", "8").command]
-        command[command.index("127.0.0.1:{port}")] = f"unix:{path}"
-    with running(command) as child:
-        wait_for(lambda: Path(path).exists(), "the socket")
-        time.sleep(0.3)
-        with Wire(path, headers=SSE) as wire:
-            wire.until_body(b"id: ")
-            post(path, "x")
-            assert wire.next().data == "x"
-        wait_for(lambda: gone(path), "the client's leaving, noticed")
-        no_complaints(child)
-
-
-def test_a_client_that_closes_only_its_sending_side() -> None:
-    """EOF from the client counts as leaving, as with all these servers."""
-    with serving(UVICORN) as (child, address):
-        with Wire(address, headers=SSE) as wire:
-            wire.until_body(b"id: ")
-            wire.socket.shutdown(socket.SHUT_WR)
-            wait_for(lambda: gone(address), "the end")
-        no_complaints(child)
-
-
-def test_a_client_that_resets_and_one_that_sends_junk() -> None:
-    with serving(UVICORN) as (child, address):
-        for _ in range(20):
-            wire = Wire(address, headers=SSE)
-            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            wire.close()
-        junk = Wire(address, headers=SSE)
-        junk.socket.sendall(b"\0\xff" * 1000)
-        wait_for(lambda: stats(address)["opened"] == 21, "all streams")
-        junk.close()
-        wait_for(lambda: gone(address), "the end of all")
-        assert "Traceback" not in child.output(), child.output()
-
-
-@pytest.mark.parametrize("server", [UVICORN, THREADED[0]], ids=str)
-def test_a_pipelining_keep_alive_client(server: Server) -> None:
-    """A stream may follow other requests on one connection."""
-    with (
-        serving(server) as (_, address),
-        Wire(address, "/", headers={"Connection": "keep-alive"}) as first,
-    ):
-        assert bytes(first.body) == b"ok" or first.wait_end()
-        first.socket.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-        deadline = time.monotonic() + SOON
-        data = b""
-        while b"retry: 1000" not in data:
-            assert time.monotonic() < deadline
-            data += first.socket.recv(65536)
-        assert data.startswith(b"HTTP/1.1 200")

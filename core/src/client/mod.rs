@@ -5,7 +5,7 @@
 //!   |  queue.rs, shared.rs     what waits to be taken, and who is woken when
 //!   v
 //! driver.rs                    one task per source, on the thread that all share (runtime.rs)
-//!   |-- session.rs             what to do next: backoff.rs, policy.rs, redirect.rs, request.rs. No I/O, no clock
+//!   |-- session/               what to do next: backoff.rs, policy.rs, redirect.rs, request.rs. No I/O, no clock
 //!   '-- transport.rs           one request, one connection: connect.rs (lookup.rs, proxy.rs, socks.rs, tls.rs,
 //!                              socket.rs), watchdog.rs, decode.rs
 //! ```

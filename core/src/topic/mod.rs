@@ -2,9 +2,9 @@
 //! since the hub's start.
 //!
 //! ```text
-//! publish -> table.rs (number the frame) -> log.rs (append, evict) -+
-//!                                                                   +-> cursor.rs: what comes after my position?
-//! subscribe -> table.rs (attach) -> cursor.rs (gap, replay, live) --+
+//! publish -> table/ (number the frame) -> log.rs (append, evict) -+
+//!                                                                 +-> cursor/: what comes after my position?
+//! subscribe -> table/ (attach) -> cursor/ (gap, replay, live) ----+
 //! ```
 
 pub(crate) mod cursor;

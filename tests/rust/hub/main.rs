@@ -13,3 +13,4 @@ mod rounds;
 mod settings;
 mod slow;
 mod streams;
+mod times;

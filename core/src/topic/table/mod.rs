@@ -3,31 +3,32 @@
 //! Active patterns stand in the same table as topics do: a pattern has a log of its own that gets every frame of every
 //! topic it matches, for as long as it has readers. So a pattern reader costs one log to read, whatever it matches,
 //! and keeps no topic alive.
+//!
+//! ```text
+//! append ------+                                            +-> evictions.rs: what they drop
+//!              +-> places.rs: topics, new or known -> logs -+
+//! readers.rs --+                                            +-> queries.rs: what they hold
+//! ```
 
+mod evictions;
+mod places;
 mod queries;
 mod readers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use self::evictions::EXPIRY_TICK;
 use crate::id::EventId;
-use crate::options::{History, HubOptions};
+use crate::options::HubOptions;
 use crate::topic::Millis;
 use crate::topic::frame::Frame;
 use crate::topic::log::Log;
-use crate::topic::pattern;
 use crate::topic::tombstones::Tombstones;
 use crate::topic::wheel::Wheel;
 
 /// How many topics one call looks at for expired frames besides its own.
 const EXPIRE_PER_CALL: usize = 8;
-/// How late a history's oldest frame may be dropped, in milliseconds.
-const EXPIRY_TICK: Millis = 256;
-/// A topic whose expired frames are held by readers is not looked at again sooner, in milliseconds.
-const EXPIRY_PAUSE: Millis = 1000;
-/// However long its history, a topic is looked at after so long: one that has vanished leaves its entry in the wheel
-/// until then.
-const EXPIRY_LOOK: Millis = 60_000;
 
 /// A place in the table. A topic that vanishes frees its place; `life` tells its former from its next tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,8 +163,6 @@ impl Table {
         }
     }
 
-    // Publishing.
-
     /// Numbers a frame and appends it to its topics. Taking the number and appending are one step. Returns the id, and
     /// the frame's bytes on the wire.
     pub(crate) fn append(
@@ -251,220 +250,5 @@ impl Table {
             }
         }
         self.evict(id, now, fx);
-    }
-
-    /// Brings one log within its limits, and sees to it that somebody looks at it again.
-    fn evict(&mut self, id: TopicId, now: Millis, fx: &mut Effects) {
-        let Some(topic) = self.places[id.index as usize].topic.as_mut() else {
-            return;
-        };
-        while let Some(frame) = topic.log.evict(now, topic.keep) {
-            if frame.leave_log() {
-                self.frames -= 1;
-                self.bytes -= frame.len();
-                forget_custom_id(&mut self.custom_ids, &frame);
-            }
-            fx.garbage.push(frame);
-        }
-        if !topic.in_wheel
-            && let Some(expiry) = topic.log.expiry()
-        {
-            topic.in_wheel = true;
-            let due = if expiry <= now {
-                now + EXPIRY_PAUSE
-            } else {
-                expiry.min(now + EXPIRY_LOOK)
-            };
-            self.wheel.insert(due, id);
-        }
-        if topic.listed.is_none()
-            && let Some(oldest) = topic.log.oldest()
-        {
-            topic.listed = Some(oldest);
-            self.oldest.insert((oldest, id));
-        }
-    }
-
-    /// Drops the oldest frames of all until the histories are within their common budget.
-    fn enforce_budget(&mut self, fx: &mut Effects) {
-        while self.bytes > self.options.limits.history_bytes {
-            let Some((seq, id)) = self.oldest.pop_first() else {
-                return;
-            };
-            let Some(topic) = self.get_mut(id) else {
-                continue;
-            };
-            topic.listed = None;
-            if topic.log.oldest() == Some(seq)
-                && let Some(frame) = topic.log.evict_oldest()
-            {
-                if frame.leave_log() {
-                    self.frames -= 1;
-                    self.bytes -= frame.len();
-                    forget_custom_id(&mut self.custom_ids, &frame);
-                }
-                fx.garbage.push(frame);
-            }
-            if let Some(topic) = self.get_mut(id)
-                && let Some(oldest) = topic.log.oldest()
-            {
-                topic.listed = Some(oldest);
-                self.oldest.insert((oldest, id));
-            }
-            self.vanish_if_idle(id);
-        }
-    }
-
-    /// Drops expired frames of at most so many topics. Whether some may be left.
-    pub(crate) fn expire(&mut self, now: Millis, mut topics: usize, fx: &mut Effects) -> bool {
-        while topics > 0 {
-            let Some((_, id)) = self.wheel.pop(now) else {
-                return false;
-            };
-            topics -= 1;
-            if let Some(topic) = self.get_mut(id) {
-                topic.in_wheel = false;
-                self.expire_topic(id, now, fx);
-            }
-        }
-        true
-    }
-
-    /// Drops expired frames of one topic.
-    pub(crate) fn expire_topic(&mut self, id: TopicId, now: Millis, fx: &mut Effects) {
-        if self.get(id).is_some() {
-            self.evict(id, now, fx);
-            self.vanish_if_idle(id);
-        }
-    }
-
-    // Topics.
-
-    fn topic_or_new(&mut self, name: &str) -> TopicId {
-        if let Some(id) = self.names.get(name) {
-            return *id;
-        }
-        let text: Arc<str> = name.into();
-        let evicted_through = self.tombstones.exhume(&text);
-        let log = Log::new(self.options.history_of(name), evicted_through);
-        let id = self.settle(
-            Name {
-                text: text.clone(),
-                is_pattern: false,
-            },
-            log,
-        );
-        self.names.insert(text, id);
-        id
-    }
-
-    fn pattern_or_new(&mut self, text: &Arc<str>) -> TopicId {
-        if let Some(id) = self.patterns.get(text) {
-            return *id;
-        }
-        let log = Log::new(History::NONE, self.head);
-        let id = self.settle(
-            Name {
-                text: text.clone(),
-                is_pattern: true,
-            },
-            log,
-        );
-        self.patterns.insert(text.clone(), id);
-        self.patterns_version += 1;
-        id
-    }
-
-    fn settle(&mut self, name: Name, log: Log) -> TopicId {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
-        });
-        let place = &mut self.places[index as usize];
-        place.topic = Some(Topic {
-            name,
-            log,
-            patterns: Vec::new(),
-            patterns_version: 0,
-            readers: 0,
-            keep: 0,
-            listeners: Vec::new(),
-            in_wheel: false,
-            listed: None,
-        });
-        TopicId {
-            index,
-            life: place.life,
-        }
-    }
-
-    /// The active patterns that a topic matches. The list is lent: [`Self::give_back`] returns it.
-    fn matching_patterns(&mut self, id: TopicId) -> Vec<TopicId> {
-        let version = self.patterns_version;
-        let Some(topic) = self.places[id.index as usize].topic.as_mut() else {
-            return Vec::new();
-        };
-        let mut list = std::mem::take(&mut topic.patterns);
-        if topic.patterns_version != version {
-            topic.patterns_version = version;
-            list.clear();
-            let name = &topic.name.text;
-            list.extend(
-                self.patterns
-                    .iter()
-                    .filter(|(text, _)| pattern::matches(text, name))
-                    .map(|(_, id)| *id),
-            );
-        }
-        list
-    }
-
-    fn give_back(&mut self, id: TopicId, list: Vec<TopicId>) {
-        if let Some(topic) = self.get_mut(id) {
-            topic.patterns = list;
-        }
-    }
-
-    /// Topics without history and readers vanish.
-    fn vanish_if_idle(&mut self, id: TopicId) {
-        let Some(topic) = self.get(id) else { return };
-        if topic.readers > 0 || !topic.log.is_empty() {
-            return;
-        }
-        let place = &mut self.places[id.index as usize];
-        place.life = place.life.wrapping_add(1);
-        let Some(topic) = place.topic.take() else {
-            return;
-        };
-        self.free.push(id.index);
-        if let Some(seq) = topic.listed {
-            self.oldest.remove(&(seq, id));
-        }
-        if topic.name.is_pattern {
-            self.patterns.remove(&topic.name.text);
-            self.patterns_version += 1;
-        } else {
-            self.names.remove(&topic.name.text);
-            self.tombstones
-                .bury(topic.name.text, topic.log.evicted_through());
-        }
-    }
-
-    fn get(&self, id: TopicId) -> Option<&Topic> {
-        let place = self.places.get(id.index as usize)?;
-        place.topic.as_ref().filter(|_| place.life == id.life)
-    }
-
-    fn get_mut(&mut self, id: TopicId) -> Option<&mut Topic> {
-        let place = self.places.get_mut(id.index as usize)?;
-        place.topic.as_mut().filter(|_| place.life == id.life)
-    }
-}
-
-fn forget_custom_id(custom_ids: &mut HashMap<Box<str>, u64>, frame: &Frame) {
-    if let Some(id) = &frame.custom_id
-        && custom_ids.get(id) == Some(&frame.seq)
-    {
-        custom_ids.remove(id);
     }
 }

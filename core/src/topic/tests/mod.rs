@@ -1,13 +1,15 @@
 //! The log and its cursors at their own level, where the test says what time it is.
 
+mod gaps;
 mod history;
 mod model;
-mod readers;
+mod patterns;
+mod slow;
 
 use std::sync::Arc;
 
 use crate::event::Fields;
-use crate::options::{HubOptions, OnGap, Slow, Start};
+use crate::options::{History, HubOptions, Limits, OnGap, Slow, Start};
 use crate::topic::Millis;
 use crate::topic::cursor::{Cursor, Gap, Read, Terms};
 use crate::topic::frame::Frame;
@@ -155,4 +157,30 @@ fn frame_size(data: usize) -> usize {
 
 fn gap(gap: &Gap) -> Got {
     Got::Gap(gap.reason.as_str(), gap.to)
+}
+
+/// Histories of so many events, and events of at most 100 bytes.
+fn world(count: usize) -> World {
+    World::new(HubOptions {
+        history: History {
+            count,
+            age: None,
+            ..History::default()
+        },
+        limits: Limits {
+            event_size: 100,
+            ..Limits::default()
+        },
+        ..HubOptions::default()
+    })
+}
+
+/// Whoever owes more than so many frames of one byte is over the limit.
+fn lagging(names: &[&str], slow: Slow, frames: usize) -> Terms {
+    Terms {
+        slow,
+        // Numbers of two digits are welcome.
+        max_lag: (frames * (frame_size(1) + 1)) as u64,
+        ..terms(names, Start::Head)
+    }
 }

@@ -8,22 +8,22 @@
 //!            +redirect-+   +----------+-- 204, stop_on, refused, no more tries --> closed
 //! ```
 
+mod open;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
+use self::open::Open;
 use super::backoff::Backoff;
 use super::decode::Coding;
 use super::error::{ClientError, ClientErrorKind};
-use super::notice::{Answer, Ended, Gap, Notice, Opened, Question, Retry};
-use super::options::{ClientOptions, StopOn, When};
-use super::policy::{Head, Verdict, plain, refusal, refused, verdict};
+use super::notice::{Answer, Ended, Notice, Question, Retry};
+use super::options::{ClientOptions, When};
+use super::policy::{Head, Verdict, refusal, refused, verdict};
 use super::queue::Outbox;
 use super::redirect;
 use super::request::{Hop, Target, fields};
-use crate::event::EventRef;
-use crate::wire::parse::{Parsed, Parser};
 
 /// What is to be done next, and which input answers it.
 #[derive(Debug)]
@@ -62,15 +62,6 @@ enum State {
     /// Also before the first attempt.
     Waiting,
     Closed,
-}
-
-/// A stream that is being read.
-#[derive(Debug)]
-struct Open {
-    parser: Parser,
-    since: u64,
-    // Whether anything was dispatched.
-    fruitful: bool,
 }
 
 /// One source, whatever becomes of its connections.
@@ -174,65 +165,6 @@ impl Session {
         self.failed(error, moment, out)
     }
 
-    /// A piece of the stream has come, decompressed.
-    pub(crate) fn bytes(&mut self, chunk: &[u8], out: &mut Outbox) -> Do {
-        let State::Open(open) = &mut self.state else {
-            return Do::Stop;
-        };
-        if self.options.raw {
-            out.notice(Notice::Bytes(Bytes::copy_from_slice(chunk)));
-        }
-        let stop_on = self.options.stop_on.as_ref();
-        let mut stop = None;
-        out.expect(chunk.len());
-        let parser = &mut open.parser;
-        let mut found = |part: Parsed<'_>| {
-            let event = match part {
-                _ if stop.is_some() => return,
-                Parsed::Comment(text) => return out.notice(Notice::Comment(text.into())),
-                Parsed::Event(event) => event,
-            };
-            open.fruitful = true;
-            if is_stop(stop_on, event) {
-                stop = Some(event.to_event());
-            } else if let Some(gap) = Gap::read(event) {
-                out.notice(Notice::Gap(Box::new(gap)));
-            } else {
-                out.event(event);
-            }
-        };
-        let fed = if self.options.comments {
-            parser.feed_with_comments(chunk, found)
-        } else {
-            parser.feed(chunk, |event| found(Parsed::Event(event)))
-        };
-        // Ids of blocks without data count, too: a hub's streams begin with one.
-        let id = match &stop {
-            Some(event) => event.fields().id.unwrap_or_default(),
-            None => open.parser.last_event_id(),
-        };
-        if out.last_event_id().unwrap_or(&self.last_event_id) != id {
-            out.position(id);
-        }
-        if self.last_event_id != id {
-            id.clone_into(&mut self.last_event_id);
-        }
-        if let Some(retry) = open.parser.retry() {
-            self.backoff
-                .set_server_delay(retry, &self.options.reconnect);
-        }
-        if let Some(event) = stop {
-            return self.conclude(Ended::Stopped(event), out);
-        }
-        match fed {
-            Ok(()) => Do::Read,
-            Err(error) => {
-                let error = ClientError::new(ClientErrorKind::EventTooLarge, error.to_string());
-                self.fail(error, out)
-            }
-        }
-    }
-
     /// The stream has ended in an orderly way.
     pub(crate) fn end(&mut self, moment: Moment, out: &mut Outbox) -> Do {
         let error = ClientError::new(ClientErrorKind::Ended, "the stream has ended");
@@ -292,30 +224,6 @@ impl Session {
         self.url = hop.url.to_string();
         self.state = State::Connecting(hop.clone());
         Do::Send(hop)
-    }
-
-    fn open(&mut self, head: &Head, moment: Moment, out: &mut Outbox) -> Do {
-        let mut parser = Parser::with_max_event_size(self.options.max_event_size);
-        parser.set_last_event_id(&self.last_event_id);
-        self.state = State::Open(Box::new(Open {
-            parser,
-            since: moment.now,
-            fruitful: false,
-        }));
-        self.status = None;
-        self.opened = true;
-        self.refreshed = false;
-        out.notice(Notice::Open(Box::new(Opened {
-            status: head.status,
-            headers: plain(&head.headers),
-            url: self.url.clone(),
-            http: head.http,
-            remote: head.remote,
-            attempt: self.attempts,
-            connected_after: head.connected_after,
-            answered_after: head.answered_after,
-        })));
-        Do::Read
     }
 
     fn redirect(&mut self, hop: &Hop, head: &Head, moment: Moment, out: &mut Outbox) -> Do {
@@ -392,13 +300,5 @@ impl Session {
         out.notice(Notice::Failed(error.at(&self.url)));
         self.state = State::Closed;
         Do::Stop
-    }
-}
-
-fn is_stop(stop_on: Option<&StopOn>, event: EventRef<'_>) -> bool {
-    match stop_on {
-        Some(StopOn::Data(data)) => event.data == data,
-        Some(StopOn::Event(name)) => event.event == name,
-        None => false,
     }
 }
