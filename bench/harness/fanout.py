@@ -92,7 +92,7 @@ def _claims() -> list[Claim]:
             Claim(ours, "burst_cpu", Ratio.SHARE, None, "raw loop"),
             Claim(ours, "one_more", Ratio.FIGURE, 0.5),
             Claim(ours, "call_p50", Ratio.FIGURE, call),
-            Claim(ours, "apart_p50", Ratio.FIGURE, call),
+            Claim(ours, "apart_p50", Ratio.FIGURE),
             Claim(ours, "route_calm", Ratio.SHARE, 2, ours, "route_idle"),
             Claim(ours, "route_full", Ratio.SHARE, 2, ours, "route_idle"),
         ]

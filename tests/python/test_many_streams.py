@@ -75,10 +75,12 @@ def read_all(wires: list[Wire], data: str) -> None:
 
 
 def publish_to(address: Address, wires: list[Wire]) -> None:
-    """Several events, of which each client gets each, while the server answers others."""
+    """Ten events a second, of which each client gets each, while the server answers others."""
     with asking(address) as took, ThreadPoolExecutor(1, initializer=step_aside) as clients:
         wait_for(took, "the first answer", timeout=60)
+        begin = time.monotonic()
         for number in range(20):
+            time.sleep(max(begin + number / 10 - time.monotonic(), 0))
             post(address, f"event {number}")
             before = len(took())
             clients.submit(read_all, wires, f"event {number}").result()

@@ -11,7 +11,7 @@ use crate::delivery::EndReason;
 
 /// After so many sends, which take some tenths of a millisecond, a broadcast gives way to others who wait for the
 /// processor, and to commands and topics with few readers.
-const SLICE: usize = 64;
+const SLICE: usize = 32;
 /// A topic with at most so many readers does not wait for a broadcast to end.
 const FEW: usize = 32;
 
