@@ -38,7 +38,7 @@ pub(crate) struct Scene<'a, S> {
     pub(crate) owner: *const (),
     pub(crate) now: u64,
     /// Lets other threads have the processor, in the middle of long work.
-    pub(crate) give_way: fn(),
+    pub(crate) give_way: &'a dyn Fn(),
 }
 
 impl<S> Scene<'_, S> {

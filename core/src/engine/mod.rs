@@ -22,6 +22,7 @@ mod serve;
 mod shard;
 mod socket;
 mod terms;
+mod turns;
 
 use std::io;
 use std::os::fd::OwnedFd;

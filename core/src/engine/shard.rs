@@ -19,6 +19,7 @@ use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::round::Letter;
 use super::socket::TakenSocket;
+use super::turns::Turns;
 use crate::delivery::Token;
 use crate::shared::Shared;
 use crate::topic::frame::Frame;
@@ -154,6 +155,7 @@ impl Shard {
                 door: own,
                 outbox,
                 connections: Connections::new(),
+                turns: Turns::new(),
             }
             .run();
         })?;
@@ -173,11 +175,12 @@ struct Writer {
     door: Arc<Door>,
     outbox: Outbox,
     connections: Connections<TakenSocket>,
+    // Of this thread alone, so it needs no lock.
+    turns: Turns,
 }
 
 impl Writer {
     fn run(mut self) {
-        crate::thread::take_short_turns();
         let mut events = Events::with_capacity(EVENTS);
         let mut timeout = None;
         loop {
@@ -204,7 +207,7 @@ impl Writer {
                 true
             });
             timeout = if more {
-                std::thread::yield_now();
+                self.turns.give_way();
                 Some(Duration::ZERO)
             } else if self.door.mailbox.sleep() {
                 self.connections
@@ -222,7 +225,8 @@ impl Writer {
     fn step(&mut self, hub: &Arc<Shared>, events: &Events) -> bool {
         let door = self.door.clone();
         let outbox = self.outbox.clone();
-        let scene = scene(hub, &door, &outbox);
+        let give_way = || self.turns.give_way();
+        let scene = scene(hub, &door, &outbox, &give_way);
         for event in events {
             if event.token() == WAKE {
                 continue;
@@ -257,7 +261,8 @@ impl Writer {
         let broken = std::mem::replace(&mut self.connections, Connections::new());
         let door = self.door.clone();
         let outbox = self.outbox.clone();
-        let scene = scene(hub, &door, &outbox);
+        let give_way = || self.turns.give_way();
+        let scene = scene(hub, &door, &outbox, &give_way);
         self.connections.gone = broken.fail(&scene);
         self.forget_gone();
     }
@@ -276,7 +281,12 @@ impl Drop for Writer {
     }
 }
 
-fn scene<'a>(hub: &'a Arc<Shared>, door: &'a Door, outbox: &'a Outbox) -> Scene<'a, TakenSocket> {
+fn scene<'a>(
+    hub: &'a Arc<Shared>,
+    door: &'a Door,
+    outbox: &'a Outbox,
+    give_way: &'a dyn Fn(),
+) -> Scene<'a, TakenSocket> {
     Scene {
         hub,
         mailbox: &door.mailbox,
@@ -286,7 +296,7 @@ fn scene<'a>(hub: &'a Arc<Shared>, door: &'a Door, outbox: &'a Outbox) -> Scene<
             .engine()
             .map_or(std::ptr::null(), |engine| Arc::as_ptr(&engine).cast()),
         now: hub.now(),
-        give_way: std::thread::yield_now,
+        give_way,
     }
 }
 

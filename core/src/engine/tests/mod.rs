@@ -226,7 +226,7 @@ impl Bench {
             outbox: &self.outbox,
             owner: std::ptr::null(),
             now: self.now,
-            give_way: || GIVEN_WAY.set(GIVEN_WAY.get() + 1),
+            give_way: &|| GIVEN_WAY.set(GIVEN_WAY.get() + 1),
         };
         let result = act(&mut self.connections, &scene);
         self.connections.gone.clear();
