@@ -87,6 +87,7 @@ async def main() -> None:
     listener.close()
 
 
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * STREAMS), most))
-asyncio.run(main())
+if __name__ == "__main__":
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * STREAMS), most))
+    asyncio.run(main())
