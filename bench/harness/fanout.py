@@ -90,9 +90,10 @@ def _claims() -> list[Claim]:
             Claim(ours, "cpu", Ratio.SHARE, 1.15, "raw loop"),
             Claim(ours, "burst_rate", Ratio.RATE, 0.7, "raw loop"),
             Claim(ours, "burst_cpu", Ratio.SHARE, None, "raw loop"),
+            Claim(ours, "memory", Ratio.FIGURE, 0.5),
             Claim(ours, "one_more", Ratio.FIGURE, 0.5),
             Claim(ours, "call_p50", Ratio.FIGURE, call),
-            Claim(ours, "apart_p50", Ratio.FIGURE),
+            Claim(ours, "apart_p50", Ratio.FIGURE, call),
             Claim(ours, "route_calm", Ratio.SHARE, 2, ours, "route_idle"),
             Claim(ours, "route_full", Ratio.SHARE, 2, ours, "route_idle"),
         ]
@@ -146,10 +147,7 @@ def measure_once(run: Run, contestant: Contestant, server: Server) -> dict[int, 
     with load_client(server) as load:
         connected = 0
         for clients in (small,) if contestant.small_only else (small, large):
-            before = server.user_memory()
-            load.ask(phase="connect", path="/events", clients=clients - connected)
-            contestant.check_mode(server, clients)
-            memory = (server.user_memory() - before) / (clients - connected)
+            memory = memory_of_more(contestant, server, load, connected, clients)
             connected = clients
             figures[clients] = {"memory": memory, **fan_out(run, server, load)}
             if clients == large:
@@ -159,15 +157,22 @@ def measure_once(run: Run, contestant: Contestant, server: Server) -> dict[int, 
     return figures
 
 
+def memory_of_more(
+    contestant: Contestant, server: Server, load: Worker, connected: int, clients: int
+) -> float:
+    """Opens more streams, up to so many. The bytes that one of these takes."""
+    before = server.user_memory()
+    load.ask(phase="connect", path="/events", clients=clients - connected)
+    contestant.check_mode(server, clients)
+    return (server.user_memory() - before) / (clients - connected)
+
+
 def one_more(contestant: Contestant, server: Server, load: Worker, clients: int) -> Figures:
     """What a connection takes where there are many: more than the ups and downs of a heap, spread over them."""
     many = most_clients(MORE * clients)
     if many <= clients:
         return {}
-    before = server.user_memory()
-    load.ask(phase="connect", path="/events", clients=many - clients)
-    contestant.check_mode(server, many)
-    return {"one_more": (server.user_memory() - before) / (many - clients)}
+    return {"one_more": memory_of_more(contestant, server, load, clients, many)}
 
 
 def fan_out(run: Run, server: Server, load: Worker) -> Figures:

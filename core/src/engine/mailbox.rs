@@ -88,6 +88,10 @@ impl<M, C> Mailbox<M, C> {
     /// Empties the mailbox into `content`, which is empty, and takes its room in exchange.
     pub(crate) fn take(&self, content: &mut Content<M, C>) {
         let mut inner = self.lock();
+        if inner.content.is_empty() {
+            // Its room is kept: publishers are not to make it anew after each look.
+            return;
+        }
         std::mem::swap(&mut inner.content, content);
         inner.bytes = 0;
     }
