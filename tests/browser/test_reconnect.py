@@ -65,6 +65,12 @@ def assert_all_came_once(page: Page, server: Server) -> None:
     assert seen["gaps"] == []
 
 
+def leave(page: Page, server: Server) -> None:
+    """Before the server goes: a page that came back to none would complain."""
+    page.js("source.close()")
+    wait_for(lambda: server.streams() == 0, "the end of the stream")
+
+
 def test_streams_ended_by_the_server_resume(page: Page, server: Server) -> None:
     with server.running():
         page.open(server.url)
@@ -79,8 +85,7 @@ def test_streams_ended_by_the_server_resume(page: Page, server: Server) -> None:
             server.publish(2)
             assert_all_came_once(page, server)
         assert page.js("seen.errors") == 5
-        page.js("source.close()")
-        wait_for(lambda: server.streams() == 0, "the end of the stream")
+        leave(page, server)
 
 
 def test_cuts_in_the_middle_of_a_flood_lose_nothing(page: Page, server: Server) -> None:
@@ -93,6 +98,7 @@ def test_cuts_in_the_middle_of_a_flood_lose_nothing(page: Page, server: Server) 
         server.publish(20)
         assert_all_came_once(page, server)
         assert page.js("seen.opens") > 1
+        leave(page, server)
 
 
 def test_a_restarted_server_tells_of_a_gap(page: Page, server: Server) -> None:
