@@ -52,7 +52,7 @@ impl Cursor {
             return None;
         }
         // Whoever was still replaying has not been slow: the history has moved on.
-        let replaying = self.position < self.mark && lost <= self.mark;
+        let replaying = !self.lagged && self.position < self.mark && lost <= self.mark;
         let reason = match self.slow {
             _ if replaying => GapReason::Expired,
             Slow::Skip => GapReason::Lagged,
@@ -70,6 +70,7 @@ impl Cursor {
         if reason == GapReason::Lagged {
             // Told, and forgiven: lag is counted anew.
             self.mark = head;
+            self.lagged = true;
         }
         self.gap.take().map(Look::Gap)
     }

@@ -71,6 +71,8 @@ pub(crate) struct Cursor {
     max_lag: u64,
     // It came without an id.
     fresh: bool,
+    // It has been told that it lags. From then on it is behind its mark for being slow, and not for what it came with.
+    lagged: bool,
     listener: ListenerId,
 }
 

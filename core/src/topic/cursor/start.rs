@@ -37,6 +37,7 @@ impl Cursor {
             slow: terms.slow,
             max_lag: terms.max_lag,
             fresh: !matches!(terms.start, Start::After(_)),
+            lagged: false,
             listener,
         };
         let mut given: Option<&str> = None;

@@ -2,7 +2,7 @@
 
 use super::{Got, World, after, events, frame_size, lagging, terms, world};
 use crate::options::{HubOptions, Limits, Slow, Start};
-use crate::topic::cursor::{Cursor, Read, Terms};
+use crate::topic::cursor::{Cursor, GapReason, Read, Terms};
 
 #[test]
 fn too_slow_is_disconnected() {
@@ -22,6 +22,38 @@ fn too_slow_skips() {
     world.publish_many("t", 10, "x");
     let mut expected = vec![Got::Gap("lagged", 6)];
     expected.extend(events(7..=10));
+    assert_eq!(world.read_all(&mut cursor), expected);
+}
+
+#[test]
+fn who_is_overtaken_again_while_it_catches_up_has_lagged_again() {
+    let mut world = world(3);
+    let mut cursor = world.attach(&lagging(&["t"], Slow::Skip, 4));
+    world.publish_many("t", 10, "x");
+    let gap = |world: &mut World, cursor: &mut Cursor| match world.read(cursor, 1).0 {
+        Read::Gap(gap) => (gap.reason, gap.lost),
+        read => panic!("{read:?}"),
+    };
+    assert_eq!(gap(&mut world, &mut cursor), (GapReason::Lagged, 6));
+    // It gets to 7, and what is kept moves on to 9: what it loses is older than its last look at the head.
+    assert_eq!(world.read(&mut cursor, 1).1.len(), 1);
+    world.publish_many("t", 2, "x");
+    assert_eq!(gap(&mut world, &mut cursor), (GapReason::Lagged, 8));
+    assert_eq!(world.read_all(&mut cursor), events(9..=12));
+}
+
+#[test]
+fn who_is_overtaken_in_its_replay_has_not_been_slow() {
+    let mut world = world(3);
+    world.publish_many("t", 3, "x");
+    let mut cursor = world.attach(&Terms {
+        start: after(0),
+        ..lagging(&["t"], Slow::Skip, 4)
+    });
+    assert_eq!(world.read(&mut cursor, 1).1.len(), 1);
+    world.publish_many("t", 3, "x");
+    let mut expected = vec![Got::Gap("expired", 2)];
+    expected.extend(events(3..=6));
     assert_eq!(world.read_all(&mut cursor), expected);
 }
 

@@ -40,6 +40,10 @@ struct Reader {
     told: u64,
     // Where its lag begins.
     mark: u64,
+    // It has been told that it lags.
+    lagged: bool,
+    // What it came for was gone already, of which it has not been told yet.
+    came_late: bool,
     // It asked for what there is: what was gone by then it is not told of, nor what goes later and is older than that.
     forgiven: u64,
     // By topic, what was out of the history when it came: kept for others perhaps, but not for it.
@@ -195,6 +199,7 @@ impl Model {
             slow: subscribe.slow,
             max_lag: subscribe.max_lag,
         });
+        let came_late = cursor.announced().is_none();
         let id = match cursor.announced() {
             Some(seq) => Some(format!("{EPOCH:016x}-{seq}")),
             None => id,
@@ -208,6 +213,8 @@ impl Model {
             forgiven,
             bounds,
             mark: head,
+            lagged: false,
+            came_late,
             unknown: position.is_none(),
             id,
         });

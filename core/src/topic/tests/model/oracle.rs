@@ -52,14 +52,19 @@ impl Model {
             self.settle(reader, gap.from);
             assert!(gap.lost > reader.told, "told twice");
             let forgotten = self.world.table.floor() > reader.position;
-            assert!(
-                forgotten
-                    || self
-                        .newest_loss(&reader.names, &reader.bounds, reader.position)
-                        .is_some(),
-                "a false gap: {gap:?}"
-            );
+            let loss = self.newest_loss(&reader.names, &reader.bounds, reader.position);
+            assert!(forgotten || loss.is_some(), "a false gap: {gap:?}");
+            let expired = gap.reason == GapReason::Expired;
+            if reader.terms.slow != Slow::Skip || reader.came_late {
+                assert!(expired);
+            } else if reader.lagged {
+                assert!(!expired, "the reader's slowness, and not its replay");
+            } else if !reader.names.iter().any(|name| name.is_pattern) {
+                let replaying = loss.is_some_and(|loss| loss <= reader.mark);
+                assert_eq!(expired, replaying);
+            }
         }
+        reader.came_late = false;
         reader.told = gap.lost;
         reader.id = Some(format!("{EPOCH:016x}-{}", gap.to));
         if reader.terms.on_gap == OnGap::Replay && gap.reason == GapReason::Unknown {
@@ -73,6 +78,7 @@ impl Model {
         }
         if gap.reason == GapReason::Lagged {
             reader.mark = head;
+            reader.lagged = true;
         }
     }
 
