@@ -23,8 +23,6 @@ class Server:
 
     name: str
     command: tuple[str, ...]
-    # Whether a SIGTERM lets held streams end as the protocol says.
-    ends_held: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -40,8 +38,7 @@ def uvicorn(http: str, loop: str) -> Server:
 
 def hypercorn(loop: str) -> Server:
     command = ("hypercorn", "handoff_asgi_app:{app}", "-b", "127.0.0.1:{port}", "-k", loop)
-    # Its workers learn of the end by other means than a signal.
-    return Server(f"hypercorn-{loop}", command, ends_held=False)
+    return Server(f"hypercorn-{loop}", command)
 
 
 def gunicorn(worker: str, name: str) -> Server:

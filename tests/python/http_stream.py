@@ -156,6 +156,14 @@ class Wire:
         self.close()
 
 
+def status_of(address: tuple[str, int], path: str) -> int:
+    """The response's status, of which the head may be broken: gunicorn's error pages' are, on Python 3.14."""
+    with socket.create_connection(address, timeout=SOON) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+        with client.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
 def post(address: Address, data: str, path: str = "/publish") -> str:
     """Publishes by way of a test application; the id."""
     with Wire(

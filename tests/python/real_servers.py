@@ -26,7 +26,6 @@ class Server:
     streams: int = 20
     # Whether a SIGTERM ends streams as the protocol says.
     clean_end: bool = True
-    wsgi: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -37,33 +36,30 @@ def uvicorn(http: str, loop: str, app: str = "asgi_app:app") -> Server:
     return Server(f"uvicorn-{http}-{loop}", (*command, "--loop", loop))
 
 
-def gunicorn(worker: str, *options: str, app: str = "flask_app:app", **more: object) -> Server:
+def hypercorn(app: str = "asgi_app:app") -> Server:
+    return Server("hypercorn", ("hypercorn", app, "-b", "127.0.0.1:{port}"))
+
+
+def gunicorn(worker: str, *options: str, app: str = "flask_app:app") -> Server:
     command = ("gunicorn", app, "--chdir", APPS, "-b", "127.0.0.1:{port}", "-k", worker, *options)
-    return Server(f"gunicorn-{worker.rpartition('.')[2]}", command, **more)  # type: ignore[arg-type]
+    return Server(f"gunicorn-{worker.rpartition('.')[2]}", command)
 
 
 UVICORN = uvicorn("httptools", "uvloop")
 ASGI = [
     *(uvicorn(http, loop) for http in ("h11", "httptools") for loop in ("asyncio", "uvloop")),
-    Server(
-        "hypercorn",
-        ("hypercorn", "asgi_app:app", "-b", "127.0.0.1:{port}"),
-        # Its workers hear of the end by other means than a signal, cut what is open after 3 s, and only then end the
-        # lifespan.
-        clean_end=False,
-    ),
+    hypercorn(),
     gunicorn("uvicorn_worker.UvicornWorker", app="asgi_app:app"),
 ]
-SYNC = gunicorn("sync", wsgi=True)
+SYNC = gunicorn("sync")
 THREADED = [
-    gunicorn("gthread", "--threads", "30", wsgi=True),
-    gunicorn("gevent", wsgi=True),
+    gunicorn("gthread", "--threads", "30"),
+    gunicorn("gevent"),
     Server(
         "werkzeug",
         (sys.executable, f"{APPS}/flask_app.py", "{port}"),
         # It has no graceful end.
         clean_end=False,
-        wsgi=True,
     ),
 ]
 WSGI = [SYNC, *THREADED]

@@ -23,7 +23,8 @@ from tls import certificate
 
 # Answers a proxy that speaks HTTP/1.0 without chunks: such a body is what nginx's buffer holds back.
 H11 = uvicorn("h11", "asyncio")
-IGNORED = "proxy_ignore_headers X-Accel-Buffering;"
+# HTTP/1.0 is nginx's default before 1.30: what comes in chunks it passes on, whether it buffers or not.
+IGNORED = "proxy_ignore_headers X-Accel-Buffering; proxy_http_version 1.0;"
 
 
 def doctor(where: str, *options: str, seconds: float = 2, status: int = 0) -> dict[str, Any]:

@@ -274,19 +274,18 @@ def test_a_child_ends_quietly() -> None:
         hub.publish("t", "x")
         reader.get(timeout=5)
 
-        async def main():
-            areader = hub.subscribe("t")
-            hub.publish("t", "x")
-            await anext(areader)
-            if os.fork() == 0:
-                hub.publish("t", "y")
-                hub.subscribe("t", last_event_id="earliest")
-                sys.exit(0)
-            assert os.wait()[1] == 0
-            hub.publish("t", "z")
-            await anext(areader)
-
-        asyncio.run(main())
+        loop = asyncio.new_event_loop()
+        areader = hub.subscribe("t")
+        hub.publish("t", "x")
+        loop.run_until_complete(anext(areader))
+        if os.fork() == 0:
+            hub.publish("t", "y")
+            hub.subscribe("t", last_event_id="earliest")
+            sys.exit(0)
+        assert os.wait()[1] == 0
+        hub.publish("t", "z")
+        loop.run_until_complete(anext(areader))
+        loop.close()
         print("fine")
     """
     done = subprocess.run(

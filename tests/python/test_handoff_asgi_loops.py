@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import re
 import sys
 import threading
+import weakref
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from asgi_inside import serving
 from http_stream import Wire
-from processes import running, wait_for
+from processes import free_port, running, wait_for
 from ssehub import Hub
 from ssehub.handoff.reports import settle
 from ssehub.loops import LoopHost
+from ssehub.shutdown import shutdown
 from ssehub.starlette import EventSourceResponse
 from support import SOON, eventually
 
@@ -198,3 +210,53 @@ def test_the_exit_does_not_wait_for_what_is_told() -> None:
     waiter.start()
     waiter.join(SOON * 3)
     assert not waiter.is_alive()
+
+
+async def through(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+async def until_the_end(hub: Hub, handoff: Any) -> bytes:
+    """What a client gets from a hypercorn within this loop, which ends with the client's stream open."""
+
+    async def events(request: Request) -> Response:
+        return EventSourceResponse(hub.subscribe("t"), handoff=handoff)
+
+    app = Starlette(routes=[Route("/", events)], lifespan=hub.lifespan)
+    for _ in range(2):
+        app.add_middleware(BaseHTTPMiddleware, dispatch=through)
+    stop, config = asyncio.Event(), Config()
+    port = free_port()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.errorlog = None
+    server = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    wire = await asyncio.to_thread(wait_for, lambda: connected(port), "the server")
+    mode = {"detach": "detached", "hold": "held", "off": "in-loop"}[handoff]
+    await eventually(lambda: hub.stats().connections_by_mode[mode] == 1)
+    stop.set()
+    assert await asyncio.to_thread(wire.wait_end)
+    await asyncio.wait_for(server, SOON)
+    wire.close()
+    return bytes(wire.body)
+
+
+def connected(port: int) -> Wire | None:
+    try:
+        return Wire(("127.0.0.1", port), "/")
+    except ConnectionRefusedError:
+        return None
+
+
+@pytest.mark.parametrize("handoff", ["detach", "hold", "off"])
+def test_a_server_that_tells_of_its_end_by_an_event(handoff: str) -> None:
+    """Streams end first, and what waited for the event is gone with the loop."""
+    hub = Hub()
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop):
+        assert re.search(rb"retry: \d+\n\n$", loop.run_until_complete(until_the_end(hub, handoff)))
+        loop.run_until_complete(asyncio.sleep(0))
+    assert not shutdown._ends
+    gone = weakref.ref(loop)
+    del hub, loop
+    gc.collect()
+    assert gone() is None

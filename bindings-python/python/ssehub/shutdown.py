@@ -9,11 +9,14 @@ import os
 import signal
 import time
 import weakref
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ssehub.handoff.reports import settle
+from ssehub.handoff.transports import find_end
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import FrameType, TracebackType
 
     from ssehub.hub import Hub
@@ -45,6 +48,9 @@ class Shutdown:
     beside it, since it hangs on the wake-up descriptor and not on the handler.
 
     The engine's streams outlive their requests, and no server waits for them: they end when the interpreter exits.
+
+    hypercorn tells its workers by an event of its own, which is waited for. It would end the lifespan, and the streams
+    with it, only when all connections are closed.
     """
 
     def __init__(self) -> None:
@@ -59,6 +65,10 @@ class Shutdown:
         self._ending = False
         # Applications that are running: the last one to end puts the former handlers back.
         self._running = 0
+        # Loops whose server has been looked at. Weak: nobody else keeps a loop that is closed.
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        # What waits for servers' ends. Kept, since loops do not keep their tasks.
+        self._ends: set[asyncio.Task[None]] = set()
 
     def watch(self, hub: Hub) -> None:
         """Sees to it that a hub's streams end with the server."""
@@ -70,6 +80,23 @@ class Shutdown:
             atexit.unregister(self._at_exit)
             atexit.register(self._at_exit)
         self._install()
+
+    def watch_server(self, receive: object, send: object) -> None:
+        """Sees to it that streams end with the ASGI server behind a request, where it sends its workers no signal."""
+        loop = asyncio.get_running_loop()
+        if loop in self._loops:
+            return
+        self._loops.add(loop)
+        wait = find_end(receive, send)
+        if wait is not None:
+            # In a context of its own: the request's is not to be kept for as long as the server runs.
+            task = Context().run(loop.create_task, self._end_with(wait))
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)
+
+    async def _end_with(self, wait: Callable[[], Awaitable[object]]) -> None:
+        await wait()
+        self._end_streams()
 
     def enter(self, stream: _Stream) -> None:
         """Sees to it that an iterable's stream ends with the server, until `leave`."""

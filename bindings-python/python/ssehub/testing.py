@@ -232,6 +232,8 @@ class _Wsgi(_Exchange):
 
     async def _exchange(self) -> None:
         await self.loop.run_in_executor(None, self._serve)
+        # From Python 3.14 on the result may be there before what was told from the thread.
+        await asyncio.sleep(0)
 
     def _serve(self) -> None:
         environ: dict[str, Any] = {

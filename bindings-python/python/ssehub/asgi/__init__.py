@@ -11,6 +11,7 @@ from ssehub.asgi.stream import Message, Receive, Scope, Send, answer, last_event
 from ssehub.asgi.subscription import SubscriptionStream
 from ssehub.errors import HandoffError
 from ssehub.http import FINISHED, Options
+from ssehub.shutdown import shutdown
 from ssehub.subscription import Subscription
 
 __all__ = ["Source", "begin"]
@@ -28,6 +29,7 @@ async def begin(
     if scope["method"] == "HEAD":
         await answer(send, head)
         return None
+    shutdown.watch_server(receive, send)
     if not isinstance(source, (Subscription, AsyncIterable, Iterable)):
         source = await _call(source)
     if isinstance(source, Subscription):

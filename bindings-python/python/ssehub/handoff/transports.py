@@ -1,13 +1,14 @@
-"""Finds the transport behind an ASGI request: through wrappers, by what servers are known to keep where."""
+"""Finds what of an ASGI server is behind a request: through wrappers, by what servers are known to keep where."""
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-__all__ = ["Holder", "find_holder", "has_read_request"]
+__all__ = ["Holder", "find_end", "find_holder", "has_read_request"]
 
 # Objects of these packages are looked into; anybody else's are not.
 _KNOWN = (
@@ -46,6 +47,10 @@ _INPUT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ),
 )
 
+# Where a server that tells its workers of the end by an event, and not by a signal, has that event: package and
+# attributes.
+_END: tuple[tuple[str, tuple[str, ...]], ...] = (("hypercorn.", ("context", "terminated")),)
+
 
 class Holder:
     """Where a server keeps a transport: an object and the attribute that it writes through."""
@@ -83,6 +88,20 @@ def has_read_request(*roots: Any) -> bool:
             if value is not _ABSENT:
                 return has_ended(value)
     return False
+
+
+def find_end(*roots: Any) -> Callable[[], Awaitable[object]] | None:
+    """What waits for the end of the server behind `receive` and `send`; None for servers that tell of it by a signal."""
+    for node in _walk(*roots):
+        for package, attributes in _END:
+            if _module(node).startswith(package):
+                event = node
+                for attribute in attributes:
+                    event = _get(event, attribute)
+                wait = _get(event, "wait")
+                if inspect.iscoroutinefunction(wait):
+                    return cast("Callable[[], Awaitable[object]]", wait)
+    return None
 
 
 _ABSENT = object()
