@@ -96,6 +96,8 @@ class Shutdown:
 
     async def _end_with(self, wait: Callable[[], Awaitable[object]]) -> None:
         await wait()
+        # Another server may follow in the same loop.
+        self._loops.discard(asyncio.get_running_loop())
         self._end_streams()
 
     def enter(self, stream: _Stream) -> None:
