@@ -58,6 +58,11 @@ class Scene:
         wait_for(lambda: stats(self.address)["connections"] == OTHERS, "the end", timeout=45)
         assert modes(self.address) == {self.host.mode: OTHERS}
 
+    def wait_ends(self, reasons: list[str]) -> None:
+        """Only the others are left, and of the rest the callbacks have been told why they ended."""
+        self.wait_gone()
+        wait_for(lambda: self.ends() == reasons, f"the ends: {reasons}")
+
     def ends(self) -> list[str]:
         """Why streams have ended since."""
         return [reason for _, reason in self.host.ends(self.address)[1:]]
@@ -123,8 +128,7 @@ def test_vanishes_around_the_hand_off(host: Host, leave: Leave) -> None:
             read_until(sock, b"\r\n\r\n" if n % 2 else b"\nid: ")
             time.sleep(0.0003 * (n % 7))
             leave(sock)
-        scene.wait_gone()
-        assert scene.ends() == ["client"] * 60
+        scene.wait_ends(["client"] * 60)
         assert refusals(scene.address).keys() <= {"error"}
 
 
@@ -140,8 +144,7 @@ def test_vanishes_while_its_snapshot_goes_out(host: Host, leave: Leave) -> None:
         assert modes(scene.address) == {host.mode: OTHERS, "in-loop": 5}
         for sock in socks:
             leave(sock)
-        scene.wait_gone()
-        assert scene.ends() == ["client"] * 5
+        scene.wait_ends(["client"] * 5)
 
 
 @each_host
@@ -170,8 +173,7 @@ def test_vanishes_in_the_middle_of_an_event(host: Host, leave: Leave) -> None:
                 scene.publish(250_000)
             read_until(sock, b":xxx")
             leave(sock)
-            scene.wait_gone()
-            assert scene.ends() == ["client"] * (n + 1)
+            scene.wait_ends(["client"] * (n + 1))
 
 
 @each_host
@@ -181,8 +183,7 @@ def test_stalls(host: Host) -> None:
         socks = [stack.enter_context(scene.join(small=True)) for _ in range(3)]
         for _ in range(60):
             scene.publish(100_000)
-        scene.wait_gone()
-        assert scene.ends() == ["slow"] * 3
+        scene.wait_ends(["slow"] * 3)
         for sock in socks:
             assert not read_until(sock, b"\r\n0\r\n\r\n").endswith(b"\r\n0\r\n\r\n")
 
@@ -193,8 +194,7 @@ def test_half_closes(host: Host) -> None:
     with unharmed(host) as scene, scene.join() as sock:
         sock.shutdown(socket.SHUT_WR)
         assert is_over(sock)
-        scene.wait_gone()
-        assert scene.ends() == ["client"]
+        scene.wait_ends(["client"])
 
 
 @each_host
@@ -203,8 +203,7 @@ def test_babbles(host: Host) -> None:
     with unharmed(host) as scene, scene.join() as sock:
         with babbling(sock) as sent:
             assert is_over(sock)
-            scene.wait_gone()
-        assert scene.ends() == ["client" if host is HELD else "error"]
+            scene.wait_ends(["client" if host is HELD else "error"])
         assert sent[0] < 20_000_000
 
 
