@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import trio
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from starlette.routing import Route
 from asgi_inside import serving
 from http_stream import Wire
 from processes import free_port, running, wait_for
-from ssehub import Hub
+from ssehub import Hub, SSEHubError
 from ssehub.handoff.reports import settle
 from ssehub.loops import LoopHost
 from ssehub.shutdown import shutdown
@@ -210,6 +211,22 @@ def test_the_exit_does_not_wait_for_what_is_told() -> None:
     waiter.start()
     waiter.join(SOON * 3)
     assert not waiter.is_alive()
+
+
+def test_another_kind_of_loop() -> None:
+    hub = Hub()
+
+    async def enter() -> None:
+        async with hub.lifespan():
+            pass
+
+    async def stream() -> None:
+        scope = {"type": "http", "method": "GET", "headers": [], "path": "/"}
+        await EventSourceResponse(hub.subscribe("t"))(scope, None, None)  # type: ignore[arg-type]
+
+    for function in (enter, stream):
+        with pytest.raises(SSEHubError, match="-k asyncio"):
+            trio.run(function)
 
 
 async def through(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ssehub import _ssehub
 from ssehub._ssehub import End, Gap, Selector
+from ssehub.errors import SSEHubError
 
 if TYPE_CHECKING:
     from ssehub._ssehub import Reports, Slot
     from ssehub.hub import Hub
     from ssehub.stats import StreamInfo
 
-__all__ = ["Delivery", "LoopHost", "host_of"]
+__all__ = ["Delivery", "LoopHost", "host_of", "running_loop"]
 
 # `None` in the place of a delivery: somebody has interrupted the wait.
 Delivery: TypeAlias = "bytes | Gap | End | None"
@@ -288,9 +289,20 @@ def _calling(host: LoopHost, method: Callable[[LoopHost], None]) -> Callable[[],
     return wake
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop. SSEHubError where there is none, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise SSEHubError(
+            "streams are served in an asyncio event loop, and none runs here: with hypercorn, choose `-k asyncio` or "
+            "`-k uvloop`"
+        ) from None
+
+
 def host_of(hub: Hub) -> LoopHost:
     """A hub's streams in the running event loop."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     with hub._hosts_lock:
         if hub._process != os.getpid():
             # A forked child: the parent's loops are not here. Their selectors belong to a hub that is not ours.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ssehub.handoff.reports import settle
 from ssehub.handoff.transports import find_end
+from ssehub.loops import running_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,7 +84,7 @@ class Shutdown:
 
     def watch_server(self, receive: object, send: object) -> None:
         """Sees to it that streams end with the ASGI server behind a request, where it sends its workers no signal."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if loop in self._loops:
             return
         self._loops.add(loop)
@@ -208,6 +209,8 @@ class Lifespan:
         self._hub = hub
 
     async def __aenter__(self) -> None:
+        # Before the server takes requests that it could not serve.
+        running_loop()
         # A server that stopped has drained the hub; this is another start, in tests often of the same process.
         self._hub._resume()
         shutdown.begin()
