@@ -161,7 +161,8 @@ def test_descriptors_run_out() -> None:
         post(address, "", "/descriptors?free=2")
         more: list[Wire] = []
         while "refused for 'descriptors'" not in child.output():
-            assert len(more) < 10
+            # The server may still have had something to close of each of the first ones.
+            assert len(more) < MANY + 10
             more.append(stack.enter_context(Wire(address, headers=SSE)))
             more[-1].until_body(b"\nid: ")
         post(address, "", "/descriptors")
