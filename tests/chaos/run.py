@@ -227,8 +227,11 @@ def run(kind: Kind, seconds: float, seed: int) -> Outcome:
 
 
 def main() -> int:
-    names = os.environ.get("CHAOS_SERVERS", "")
-    kinds = [kind for kind in KINDS if not names or kind.name in names.split(",")]
+    known = {kind.name: kind for kind in KINDS}
+    names = os.environ.get("CHAOS_SERVERS", "").split(",")
+    if unknown := set(names) - {"", *known}:
+        sys.exit(f"CHAOS_SERVERS: {', '.join(unknown)}: there are {', '.join(known)}")
+    kinds = [kind for kind in KINDS if kind.name in names] or list(KINDS)
     seed = int(os.environ.get("CHAOS_SEED", time.time_ns() % 1_000_000))
     print(f"chaos: {SECONDS:.0f} s over {len(kinds)} servers, {CLIENTS} clients, seed {seed}")
     failed = False

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from processes import ENVIRONMENT
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 APPS = HERE / "apps"
@@ -82,7 +84,7 @@ class Server:
             "CHAOS_CLIENTS": str(clients),
             "CHAOS_PORT": str(port),
             "PYTHONPATH": os.pathsep.join(path),
-            "PYTHONUNBUFFERED": "1",
+            **ENVIRONMENT,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

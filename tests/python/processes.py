@@ -51,6 +51,13 @@ def wait_for(
         time.sleep(every)
 
 
+ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # All gunicorns of a user would have the same one, and remove each other's.
+    "GUNICORN_CMD_ARGS": "--no-control-socket",
+}
+
+
 class Child:
     """A process that a test has started."""
 
@@ -89,7 +96,7 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **(env or {})},
+            env={**os.environ, "PATH": path, **ENVIRONMENT, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
