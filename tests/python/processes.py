@@ -53,7 +53,7 @@ def wait_for(
 
 ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
-    # All gunicorns of a user would have the same one, and remove each other's.
+    # It would have the same path for all gunicorns of a user, and each removes it when it ends.
     "GUNICORN_CMD_ARGS": "--no-control-socket",
 }
 

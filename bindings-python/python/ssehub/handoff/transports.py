@@ -47,10 +47,6 @@ _INPUT: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ),
 )
 
-# Where a server that tells its workers of the end by an event, and not by a signal, has that event: package and
-# attributes.
-_END: tuple[tuple[str, tuple[str, ...]], ...] = (("hypercorn.", ("context", "terminated")),)
-
 
 class Holder:
     """Where a server keeps a transport: an object and the attribute that it writes through."""
@@ -91,16 +87,15 @@ def has_read_request(*roots: Any) -> bool:
 
 
 def find_end(*roots: Any) -> Callable[[], Awaitable[object]] | None:
-    """What waits for the end of the server behind `receive` and `send`; None for servers that tell of it by a signal."""
+    """What waits for the end of the server behind `receive` and `send`; None for servers that tell of it by a signal.
+
+    hypercorn's streams have an event that says so.
+    """
     for node in _walk(*roots):
-        for package, attributes in _END:
-            if _module(node).startswith(package):
-                event = node
-                for attribute in attributes:
-                    event = _get(event, attribute)
-                wait = _get(event, "wait")
-                if inspect.iscoroutinefunction(wait):
-                    return cast("Callable[[], Awaitable[object]]", wait)
+        if _module(node).startswith("hypercorn."):
+            wait = _get(_get(_get(node, "context"), "terminated"), "wait")
+            if inspect.iscoroutinefunction(wait):
+                return cast("Callable[[], Awaitable[object]]", wait)
     return None
 
 
