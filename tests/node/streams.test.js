@@ -59,6 +59,7 @@ test('limits: a key has its oldest stream closed, the rest are refused', async (
     const first = await open(`${url}/?key=a`)
     const second = await open(`${url}/?key=a`)
     await first.end()
+    await eventually(() => hub.stats().connections === 1)
     await open(`${url}/`)
     await open(`${url}/`)
     await eventually(() => hub.stats().connections === 3)

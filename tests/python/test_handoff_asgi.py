@@ -221,7 +221,7 @@ def test_an_http_1_0_client(server: Server) -> None:
                 assert wire.next().data == "bye"
                 assert wire.wait_end()
                 assert b"0\r\n" not in wire.body
-        wait_until_gone(address)
+            wait_until_gone(address)
         no_complaints(child)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from faults_nginx import OPTIONS, nginx
 from faults_servers import HOSTS, MORE_HOSTS, UVICORN, Host
-from handoff_servers import SSE, modes, no_complaints, refusals
+from handoff_servers import SSE, modes, no_complaints, refusals, wait_until_gone
 from http_stream import Address, Wire, post, stats
 from processes import Child, wait_for
 
@@ -179,6 +179,7 @@ def test_connections_that_nginx_keeps(host: Host, tmp_path: Path) -> None:
                     kick.wait_end()
                     assert kick.body == b"2"
                 assert all(wire.wait_end() for wire in wires)
+            wait_until_gone(origin)
             with Wire(address, "/") as wire:
                 wire.wait_end()
                 assert wire.body == b"ok"
