@@ -117,6 +117,13 @@ export class Loop {
     this.#reports.remove(tag, REASONS.indexOf(reason))
   }
 
+  /** Ends streams that the engine has: those that these objects are told of. Each gets a time of its own; `over` follows. */
+  drain(streams, timeout, spread) {
+    const tags = []
+    for (const [tag, stream] of this.#handed) if (streams.has(stream)) tags.push(tag)
+    if (tags.length > 0) this.#reports.drain(tags, timeout, spread)
+  }
+
   #makeReports() {
     const self = new WeakRef(this)
     return new native.Reports(this.#hub, () => self.deref()?.#collect())

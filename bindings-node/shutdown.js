@@ -5,8 +5,7 @@
 // - SIGTERM and SIGINT are noticed by a listener. Where nobody else listens for the signal, its default is carried out
 //   once the streams have ended; otherwise that is for the others to do.
 //
-// Streams that the engine owns are ended by their hub, all at once: those of a server that closes, and with them those
-// that other servers of this process have handed over. They come back, and resume.
+// Other servers of the process, and of the same hubs, go on.
 import { isMainThread } from 'node:worker_threads'
 
 const LOOK = 150
@@ -30,8 +29,8 @@ export const isClosing = server =>
   stopping || (server !== undefined && seenListening.has(server) && !server.listening)
 
 /**
- * Notes a stream: an object with `drain()`, `cut(reason)` and, where there is one, `hub`; `detached` says that only the
- * hub can end it. It is to `forget` itself when it is over.
+ * Notes a stream: an object with `drain()`, `cut(reason)` and, where there is one, `hub`; or with `detached`, which stands
+ * for streams that only the engine can end. It is to `forget` itself when it is over.
  */
 export function watch(stream, server) {
   if (server?.listening) seenListening.add(server)
@@ -61,27 +60,28 @@ function look() {
 /** Ends these streams: not all in one moment, lest all clients come back in one. */
 function end(streams) {
   const spread = Math.min(SPREAD, streams.size * SPREAD_PER_STREAM)
-  const hubs = new Set()
   for (const stream of streams) {
-    if (ending.has(stream)) continue
+    // Detached ones may have been joined by others since they were ended.
+    if (stream.detached || ending.has(stream)) continue
     ending.add(stream)
-    if (stream.detached) {
-      hubs.add(stream.hub)
-      continue
-    }
     // It may go to the engine until then.
-    const drain = () => (stream.detached ? drainHub(stream.hub) : stream.drain())
+    const drain = () => (stream.detached ? endDetached(streams) : stream.drain())
     setTimeout(drain, Math.random() * spread).unref()
     setTimeout(() => stream.cut('drain'), stream.hub === undefined ? GRACE : TIMEOUT).unref()
   }
   // Later: what the application says when it is told of its end is still to go out.
-  setImmediate(() => hubs.forEach(drainHub))
+  setImmediate(() => endDetached(streams))
 }
 
-function drainHub({ native }) {
-  native.drain(TIMEOUT, SPREAD)
-  // It serves other servers, or those that are still to come.
-  if (!stopping) native.resume()
+/** Those of them that the engine has. For any that are about to end anyway this changes nothing. */
+function endDetached(streams) {
+  const hubs = new Map()
+  for (const stream of streams) {
+    if (!stream.detached) continue
+    if (!hubs.has(stream.hub)) hubs.set(stream.hub, new Set())
+    hubs.get(stream.hub).add(stream)
+  }
+  for (const [hub, detached] of hubs) hub.loop.drain(detached, TIMEOUT, SPREAD)
 }
 
 let listening = false

@@ -139,12 +139,6 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes new streams again; those that were to end still do.
-    #[napi(catch_unwind)]
-    pub fn resume(&self) {
-        self.inner.resume();
-    }
-
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.inner.close();

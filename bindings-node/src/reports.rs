@@ -1,5 +1,7 @@
 //! How a JavaScript thread learns of the ends of streams that it has given to the engine: one wake-up call per burst.
 
+use std::time::Duration;
+
 use napi::Result;
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode::NonBlocking;
@@ -55,6 +57,14 @@ impl Reports {
                 info: report.info.into(),
             })
             .collect()
+    }
+
+    /// Ends these streams, each at a time of its own within `spread`; at `timeout` they are cut.
+    #[napi(catch_unwind)]
+    pub fn drain(&self, tags: Vec<f64>, timeout: f64, spread: f64) {
+        let tags: Vec<u64> = tags.into_iter().map(whole).collect();
+        let [timeout, spread] = [timeout, spread].map(|time| Duration::from_millis(whole(time)));
+        self.inner.drain(&tags, timeout, spread);
     }
 
     /// Ends a stream. It is reported like any other.

@@ -7,6 +7,7 @@ mod reports;
 #[path = "engine/terms.rs"]
 mod terms;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::registry::{Owner, Plan};
 use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::topic::table::ListenerId;
+
+use self::reports::Inbox;
 
 pub use reports::{Report, Reports};
 pub use terms::{Framing, HandOff};
@@ -73,6 +76,11 @@ impl Engine {
     }
 
     pub(crate) fn remove(&self, _: Token, _: EndReason) {
+        match self.none {}
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the engine's own has it")]
+    pub(crate) fn drain_group(&self, _: &Arc<Plan>, _: &Arc<Inbox>, _: HashSet<u64>) {
         match self.none {}
     }
 }

@@ -1,10 +1,12 @@
 //! What hosts and the hub ask of a shard, and how it obeys.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
 
 use super::connection::Connection;
 use super::connections::{Connections, Scene, Slot};
 use super::directory::place_of;
+use super::reports::Inbox;
 use super::round::Round;
 use super::socket::Socket;
 use crate::delivery::{EndReason, Token};
@@ -17,8 +19,22 @@ pub(crate) enum Command<S> {
     End(Vec<Token>, EndReason, Option<Arc<[u8]>>),
     /// Of a held connection: its server has no more use for the stream.
     Remove(Token, EndReason),
-    Drain(Arc<Plan>),
+    /// Of all connections, or of one host's.
+    Drain(Arc<Plan>, Option<Arc<Group>>),
     CloseAll,
+}
+
+/// Some of one host's streams.
+pub(crate) struct Group {
+    pub(crate) inbox: Weak<Inbox>,
+    /// The host's own numbers for them.
+    pub(crate) tags: HashSet<u64>,
+}
+
+impl Group {
+    fn has<S: Socket>(&self, connection: &Connection<S>) -> bool {
+        self.inbox.ptr_eq(&connection.inbox) && self.tags.contains(&connection.how.tag)
+    }
 }
 
 impl<S: Socket> Connections<S> {
@@ -44,10 +60,12 @@ impl<S: Socket> Connections<S> {
                     self.end(place_of(token), reason, clean);
                 }
             }
-            Command::Drain(plan) => {
+            Command::Drain(plan, group) => {
                 for index in 0..self.slots.len() {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
-                    if let Some(connection) = self.at(index) {
+                    if let Some(connection) = self.at(index)
+                        && group.as_ref().is_none_or(|group| group.has(connection))
+                    {
                         connection.stream.drain(scene.hub, &plan);
                         self.arm(scene, index);
                     }

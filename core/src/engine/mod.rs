@@ -24,15 +24,17 @@ mod socket;
 mod terms;
 mod turns;
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use self::command::Command;
+use self::command::{Command, Group};
 use self::connection::Connection;
 use self::directory::{Directory, Entry, shard_of};
 use self::recent::Recent;
+use self::reports::Inbox;
 use self::shard::Shard;
 use self::socket::TakenSocket;
 use crate::delivery::{EndReason, Token};
@@ -180,6 +182,23 @@ impl Engine {
         shard.door.send(Command::Remove(token, reason));
     }
 
+    /// Ends some of a host's streams: each gets a time of its own.
+    pub(crate) fn drain_group(&self, plan: &Arc<Plan>, inbox: &Arc<Inbox>, tags: HashSet<u64>) {
+        let group = Arc::new(Group {
+            inbox: Arc::downgrade(inbox),
+            tags,
+        });
+        self.drain_each(plan, Some(&group));
+    }
+
+    fn drain_each(&self, plan: &Arc<Plan>, group: Option<&Arc<Group>>) {
+        for shard in &self.shards {
+            shard
+                .door
+                .send(Command::Drain(plan.clone(), group.cloned()));
+        }
+    }
+
     fn shard(&self, token: Token) -> &Shard {
         &self.shards[shard_of(token)]
     }
@@ -247,9 +266,7 @@ impl Owner for Engine {
     }
 
     fn drain(&self, plan: &Arc<Plan>) {
-        for shard in &self.shards {
-            shard.door.send(Command::Drain(plan.clone()));
-        }
+        self.drain_each(plan, None);
     }
 
     fn close_all(&self) {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::delivery::{EndReason, StreamInfo, Token};
+use crate::registry::Plan;
 use crate::shared::Shared;
 use crate::topic::table::Wake;
 
@@ -59,6 +61,18 @@ impl Reports {
             && let Some(engine) = hub.engine()
         {
             engine.remove(token, reason);
+        }
+    }
+
+    /// Ends some of this host's streams, as a drain of the hub does: each gets what was published before, and is told
+    /// when to come back, at a time of its own within `spread`. What is left at `timeout` is cut. The hub's other streams
+    /// go on.
+    pub fn drain(&self, tags: &[u64], timeout: Duration, spread: Duration) {
+        if let Some(hub) = self.inbox.hub.upgrade()
+            && let Some(engine) = hub.engine()
+        {
+            let plan = Arc::new(Plan::new(&hub, timeout, spread, tags.len(), &[]));
+            engine.drain_group(&plan, &self.inbox, tags.iter().copied().collect());
         }
     }
 

@@ -6,13 +6,9 @@ use std::time::Duration;
 
 use super::Hub;
 use crate::error::{Error, Result};
-use crate::event::{Event, Fields};
+use crate::event::Event;
 use crate::registry::Plan;
-use crate::shared::{State, millis};
-use crate::wire::encode::encode_checked;
-
-/// Farewells of a drain differ in their `retry:` only; so many differ.
-const FAREWELLS: usize = 32;
+use crate::shared::State;
 
 impl Hub {
     /// Ends streams at their next frame boundary: those with this key, those that read this topic, or those with both.
@@ -53,29 +49,9 @@ impl Hub {
             Ordering::Acquire,
         );
         let farewell = event.map(Event::encode).unwrap_or_default();
-        let count = self.shared.connections.load(Ordering::Acquire) as u64;
-        // A herd of clients that come back together is what the spread is against; a few do not make one.
-        let spread = spread
-            .min(timeout / 5 * 4)
-            .min(Duration::from_millis(count.saturating_mul(5)));
-        let now = self.shared.now();
-        let farewells = (0..FAREWELLS)
-            .map(|_| {
-                let mut last = farewell.clone();
-                last.extend(encode_checked(&Fields {
-                    retry: Some(self.shared.jittered_retry()),
-                    ..Fields::default()
-                }));
-                last.into()
-            })
-            .collect();
-        let plan = Arc::new(Plan {
-            now,
-            spread: millis(spread),
-            deadline: now.saturating_add(millis(timeout)),
-            through: self.shared.table().head(),
-            farewells,
-        });
+        let count = self.shared.connections.load(Ordering::Acquire);
+        let plan = Plan::new(&self.shared, timeout, spread, count, &farewell);
+        let plan = Arc::new(plan);
         self.shared.set_plan(Some(plan.clone()));
         for owner in self.shared.owners() {
             owner.drain(&plan);

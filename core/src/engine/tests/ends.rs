@@ -1,4 +1,4 @@
-//! How connections end: on time, by their clients, by their servers, with their hub.
+//! How connections end: on time, by their clients, by their servers, with their hub; in a drain: see drains.rs.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ use crate::engine::terms::Framing;
 use crate::options::{HubOptions, Start};
 use crate::shared::State;
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let options = HubOptions {
         heartbeat: None,
         ..HubOptions::default()
@@ -21,13 +21,13 @@ fn bench() -> Bench {
 }
 
 /// A client that is there.
-fn come(bench: &mut Bench, ask: &Request) -> Client {
+pub(super) fn come(bench: &mut Bench, ask: &Request) -> Client {
     let client = bench.open(ask);
     bench.settle([&client]);
     client
 }
 
-fn report(bench: &Bench) -> Report {
+pub(super) fn report(bench: &Bench) -> Report {
     let (_, report) = bench.reports.try_recv().expect("one is over");
     report
 }
@@ -258,30 +258,6 @@ fn a_hub_that_is_closed_gives_what_it_has_first() {
 }
 
 #[test]
-fn a_drain_that_is_over_says_nothing_of_the_next() {
-    let mut bench = bench();
-    bench.drain(1_000, 0);
-    bench.settle([]);
-    bench.hub.resume();
-    bench.now += 5_000;
-    // The next one has begun, and has not told its plan yet.
-    let (client, add) = bench.prepare(&request(&["a"]));
-    let last = bench.publish(&["a"], "last", None);
-    bench
-        .shared
-        .state
-        .store(State::Draining as u8, Ordering::Release);
-    bench.door.send(add);
-    bench.settle([&client]);
-    assert_eq!(client.seen().1, [Seen::Event(last)]);
-    assert!(!client.seen().0.ended, "its end comes with the plan");
-    bench.drain(1_000, 0);
-    bench.pass(100, [&client]);
-    assert!(client.seen().0.ended);
-    bench.check_empty();
-}
-
-#[test]
 fn streams_that_end_early_leave_nothing_until_they_would_have() {
     let mut bench = bench();
     let mut ask = request(&["a"]);
@@ -295,54 +271,6 @@ fn streams_that_end_early_leave_nothing_until_they_would_have() {
     bench.check_empty();
     let left = bench.connections.wheel.len();
     assert!(left <= 62, "{left} of 300");
-}
-
-#[test]
-fn a_drain_ends_who_can_take_it_and_cuts_the_rest_in_time() {
-    let mut bench = bench();
-    let good = come(&mut bench, &request(&["a"]));
-    let stalled = come(&mut bench, &request(&["a"]));
-    stalled.wire.state().room = 10;
-    let last = bench.publish(&["a"], "last", None);
-    let (late, add) = bench.prepare(&request(&["a"]));
-    bench.drain(10_000, 1_000);
-    bench.settle([&good, &stalled]);
-    bench.door.send(add);
-    let all = [&good, &stalled, &late];
-    bench.pass(1_100, all);
-    assert_eq!(
-        good.seen().1,
-        [Seen::Event(last), Seen::Other("drain".into())]
-    );
-    assert_eq!(
-        late.seen().1,
-        [Seen::Other("drain".into())],
-        "it came too late"
-    );
-    assert!(bench.hub.stats().connections == 1, "one is stalled");
-    bench.pass(9_000, all);
-    bench.check_empty();
-    let reports: Vec<Report> = bench.reports.try_iter().map(|it| it.1).collect();
-    assert!(reports.iter().all(|it| it.info.reason == EndReason::Drain));
-    assert_eq!(reports.iter().filter(|it| it.clean).count(), 2);
-    assert!(!stalled.seen().0.ended);
-}
-
-#[test]
-fn a_stalled_client_that_wakes_up_in_a_drain_gets_everything() {
-    let mut bench = bench();
-    let client = come(&mut bench, &request(&["a"]));
-    client.wire.state().room = 10;
-    let mut owed: Vec<Seen> = (0..50)
-        .map(|n| Seen::Event(bench.publish(&["a"], &format!("{n}"), None)))
-        .collect();
-    bench.drain(10_000, 0);
-    bench.pass(5_000, [&client]);
-    client.wire.state().room = usize::MAX;
-    bench.pass(100, [&client]);
-    owed.push(Seen::Other("drain".into()));
-    assert_eq!(client.seen().1, owed);
-    assert!(report(&bench).clean);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The engine without threads, pollers and sockets: what time it is, who can take what, and what happens while the
 //! writer is at work, is what the test says.
 
+mod drains;
 mod ends;
 mod faults;
 mod glances;
@@ -361,5 +362,5 @@ fn drain(door: &Door, hub: &Shared, now: u64, timeout: u64, spread: u64) {
         farewells: [farewell].into(),
     });
     hub.set_plan(Some(plan.clone()));
-    door.send(Command::Drain(plan));
+    door.send(Command::Drain(plan, None));
 }
