@@ -79,7 +79,6 @@ impl Engine {
         match self.none {}
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the engine's own has it")]
     pub(crate) fn drain_group(&self, _: &Arc<Plan>, _: &Arc<Inbox>, _: HashSet<u64>) {
         match self.none {}
     }
