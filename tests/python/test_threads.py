@@ -228,8 +228,8 @@ except KeyboardInterrupt:
 
 
 def test_no_thread_or_descriptor_is_left() -> None:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     def session() -> None:
         hub = Hub()
@@ -241,11 +241,13 @@ def test_no_thread_or_descriptor_is_left() -> None:
         take(reader, 1)
 
     session()
-    before = (descriptors(), threading.active_count())
+    before = held()
     for _ in range(20):
         session()
     gc.collect()
-    assert (descriptors(), threading.active_count()) == before
+    # Fewer than before: what other tests have left to end by itself.
+    for now, then in zip(held(), before, strict=True):
+        assert now <= then
 
 
 async def test_in_a_loop_that_debugs() -> None:
