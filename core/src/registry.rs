@@ -2,17 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use crate::delivery::{EndReason, Token};
-use crate::event::Fields;
-use crate::shared::{Shared, millis};
-use crate::wire::encode::encode_checked;
-
-/// Farewells of a drain differ in their `retry:` only; so many differ.
-const FAREWELLS: usize = 32;
-/// How much of the spread each stream adds, in milliseconds.
-const SPREAD_PER_STREAM: u64 = 5;
 
 /// Whoever has streams: a selector. What the hub asks of all of them.
 pub(crate) trait Owner: Send + Sync {
@@ -49,38 +40,6 @@ pub(crate) struct Plan {
     pub(crate) through: u64,
     /// Farewells, which differ in when the client is to come back. A few are enough.
     pub(crate) farewells: Box<[Arc<[u8]>]>,
-}
-
-impl Plan {
-    /// For so many streams, from now on. `last` is what each gets before it is told when to come back.
-    pub(crate) fn new(
-        hub: &Shared,
-        timeout: Duration,
-        spread: Duration,
-        count: usize,
-        last: &[u8],
-    ) -> Self {
-        // A herd of clients that come back together is what the spread is against; a few do not make one.
-        let most = (count as u64).saturating_mul(SPREAD_PER_STREAM);
-        let now = hub.now();
-        let farewells = (0..FAREWELLS)
-            .map(|_| {
-                let mut farewell = last.to_vec();
-                farewell.extend(encode_checked(&Fields {
-                    retry: Some(hub.jittered_retry()),
-                    ..Fields::default()
-                }));
-                farewell.into()
-            })
-            .collect();
-        Self {
-            now,
-            spread: millis(spread.min(timeout / 5 * 4)).min(most),
-            deadline: now.saturating_add(millis(timeout)),
-            through: hub.table().head(),
-            farewells,
-        }
-    }
 }
 
 /// Who is where. A lock of its own: the publishing path never takes it.

@@ -7,12 +7,18 @@ use std::time::{Duration, Instant};
 use crate::delivery::{EndReason, Mode};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::MAX_RETRY;
+use crate::event::{Fields, MAX_RETRY};
 use crate::id::EventId;
 use crate::options::HubOptions;
 use crate::registry::{Owner, Plan, Registry};
 use crate::stats::Counters;
 use crate::topic::table::Table;
+use crate::wire::encode::encode_checked;
+
+/// Farewells of a drain differ in their `retry:` only; so many differ.
+const FAREWELLS: usize = 32;
+/// How much of a drain's spread each stream adds, in milliseconds.
+const SPREAD_PER_STREAM: u64 = 5;
 
 /// The life of a hub.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,6 +249,34 @@ impl Shared {
                 .0;
         }
         true
+    }
+
+    /// How so many streams end from now on. `last` is what each gets before it is told when to come back.
+    pub(crate) fn plan_drain(
+        &self,
+        timeout: Duration,
+        spread: Duration,
+        count: usize,
+        last: &[u8],
+    ) -> Plan {
+        // A herd of clients that come back together is what the spread is against; a few do not make one.
+        let most = (count as u64).saturating_mul(SPREAD_PER_STREAM);
+        let now = self.now();
+        let farewells = (0..FAREWELLS).map(|_| {
+            let mut farewell = last.to_vec();
+            farewell.extend(encode_checked(&Fields {
+                retry: Some(self.jittered_retry()),
+                ..Fields::default()
+            }));
+            farewell.into()
+        });
+        Plan {
+            now,
+            spread: millis(spread.min(timeout / 5 * 4)).min(most),
+            deadline: now.saturating_add(millis(timeout)),
+            through: self.table().head(),
+            farewells: farewells.collect(),
+        }
     }
 
     /// The reconnection time, in milliseconds, for a client that is refused or sent away.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::delivery::{EndReason, StreamInfo, Token};
-use crate::registry::Plan;
 use crate::shared::Shared;
 use crate::topic::table::Wake;
 
@@ -71,7 +70,7 @@ impl Reports {
         if let Some(hub) = self.inbox.hub.upgrade()
             && let Some(engine) = hub.engine()
         {
-            let plan = Arc::new(Plan::new(&hub, timeout, spread, tags.len(), &[]));
+            let plan = Arc::new(hub.plan_drain(timeout, spread, tags.len(), &[]));
             engine.drain_group(&plan, &self.inbox, tags.iter().copied().collect());
         }
     }

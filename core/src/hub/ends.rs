@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::Hub;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::registry::Plan;
 use crate::shared::State;
 
 impl Hub {
@@ -50,7 +49,7 @@ impl Hub {
         );
         let farewell = event.map(Event::encode).unwrap_or_default();
         let count = self.shared.connections.load(Ordering::Acquire);
-        let plan = Plan::new(&self.shared, timeout, spread, count, &farewell);
+        let plan = self.shared.plan_drain(timeout, spread, count, &farewell);
         let plan = Arc::new(plan);
         self.shared.set_plan(Some(plan.clone()));
         for owner in self.shared.owners() {
