@@ -259,8 +259,8 @@ export class Hub implements AsyncDisposable {
   subscribe(...args: [string | TopicPattern, ...(string | TopicPattern)[], SubscribeOptions]): Subscription
 
   /**
-   * Ends streams at their next event boundary: after a logout, say. Those that are up to date still get what was
-   * published before; none of them gets anything that is published later. Returns how many.
+   * Ends streams at their next event boundary: after a logout, say. Those that are up to date, or have just begun, still
+   * get what was published before; none of them gets anything that is published later. Returns how many.
    */
   disconnect(which: DisconnectOptions): number
   /** Readers of a topic now, those of matching patterns included. */

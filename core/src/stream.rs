@@ -106,8 +106,9 @@ impl Stream {
         }
     }
 
-    /// Decides on an end at the next frame boundary. Who waits for more still gets what was published up to `through`.
-    /// Whether no end was decided on before.
+    /// Decides on an end at the next frame boundary. Who waits for more still gets what was published up to `through`, and
+    /// so does who has just come: its host may still be busy with what a stream begins with. Whether no end was decided
+    /// on before.
     pub(crate) fn end(&mut self, reason: EndReason, last: Option<Arc<[u8]>>, through: u64) -> bool {
         if self.ended
             || self
@@ -125,10 +126,19 @@ impl Stream {
                 .ending
                 .as_ref()
                 .map_or(u64::MAX, |ending| ending.deadline),
-            through: if self.waiting { through } else { 0 },
+            through: if self.waiting || self.is_new() {
+                through
+            } else {
+                0
+            },
             last,
         }));
         true
+    }
+
+    /// Nothing that was published has been delivered yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.events == 0
     }
 
     /// Gives a connection its time in a drain.

@@ -211,8 +211,8 @@ class Hub(_ssehub.Hub):
     ) -> int:
         """Ends streams at their next event boundary: logout, revoked rights, bans.
 
-        Streams that are up to date still get what was published before this call; no stream that is ended gets
-        anything that is published after it.
+        Streams that are up to date, or have just begun, still get what was published before this call; no stream that
+        is ended gets anything that is published after it.
 
         Args:
             key: Streams of this key.

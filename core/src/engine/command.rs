@@ -45,10 +45,16 @@ impl<S: Socket> Connections<S> {
             Command::End(tokens, reason, last) => {
                 for token in tokens {
                     self.give_to(scene, round, token);
-                    if let Some(connection) = self.get(token)
-                        && connection.stream.end(reason, last.clone(), 0)
-                    {
-                        self.serve(scene, place_of(token));
+                    if let Some(connection) = self.get(token) {
+                        // It may have come just now, and have still to read what was published before that.
+                        let is_behind = !connection.live && !connection.blocked;
+                        let owed = (is_behind && connection.stream.is_new())
+                            .then(|| scene.last_owed(token))
+                            .flatten();
+                        let through = owed.unwrap_or(0);
+                        if connection.stream.end(reason, last.clone(), through) {
+                            self.serve(scene, place_of(token));
+                        }
                     }
                 }
             }

@@ -121,6 +121,8 @@ impl<S: Socket> Connections<S> {
                 Look::Frames(step) => Arc::new(step),
                 Look::Idle => {
                     connection.live = true;
+                    // What waits in the mailbox is newer than that.
+                    connection.stream.owes_nothing();
                     self.frames = frames;
                     return Progress::Done;
                 }
@@ -182,6 +184,9 @@ impl<S: Socket> Connections<S> {
             (None, whole) => cursor.take_until(&step, batch.seq(whole - 1)),
         };
         Counters::add(&hub.counters.conflated, conflated);
+        if owed.is_some() && begun == found && step.reaches_head() {
+            connection.stream.owes_nothing();
+        }
         progress
     }
 

@@ -11,8 +11,8 @@ use crate::shared::State;
 
 impl Hub {
     /// Ends streams at their next frame boundary: those with this key, those that read this topic, or those with both.
-    /// `event` is their farewell. What was published before still goes to those that are up to date; nothing that is
-    /// published later goes to any of them. Returns how many.
+    /// `event` is their farewell. What was published before still goes to those that are up to date or have just begun;
+    /// nothing that is published later goes to any of them. Returns how many.
     ///
     /// # Errors
     /// `InvalidArgument` where neither key nor topic is given.

@@ -110,6 +110,25 @@ fn disconnect_finds_streams_by_key_and_by_topic() {
 }
 
 #[test]
+fn who_is_sent_away_on_its_way_to_the_engine_gets_what_was_published_before_that() {
+    let mut server = Server::new(quiet());
+    let kind = ask(&["a"]);
+    let (token, end, mut client) = server.begin(&kind);
+    server.publish("a", "before");
+    server.publish("b", "for others");
+    let farewell = Event::new("bye");
+    let disconnected = server.hub.disconnect(None, Some("a"), Some(&farewell));
+    assert_eq!(disconnected.expect("valid"), 1);
+    server.publish("a", "after");
+    let tag = server.hand_off(&kind, token, &end).expect("a good socket");
+    server.publish("a", "later");
+    drop(end);
+    assert_eq!(client.rest(), ["before", "bye"]);
+    let report = server.report(tag);
+    assert_eq!((report.info.reason, report.clean), (EndReason::Kick, true));
+}
+
+#[test]
 fn a_keys_oldest_stream_goes_whoever_has_it() {
     let mut options = quiet();
     options.limits = Limits {

@@ -71,6 +71,25 @@ fn who_is_sent_away_gets_what_was_published_before_that_and_nothing_later() {
 }
 
 #[test]
+fn who_is_sent_away_while_its_stream_begins_gets_what_was_published_before_that_too() {
+    let hub = hub();
+    let selector = hub.selector(|| {});
+    let options = StreamOptions {
+        retry: Some(1000),
+        ..keyed("me")
+    };
+    let mut client = Client::on(&selector, &subscribe(&hub, &["t"]), &options);
+    client.poll().expect("what a stream begins with");
+    publish(&hub, &["t"], "one");
+    publish(&hub, &["u"], "for others");
+    assert_eq!(hub.disconnect(Some("me"), None, None).expect("valid"), 1);
+    publish(&hub, &["t"], "never");
+    assert_eq!(client.read(), ["one"]);
+    client.serve();
+    assert_eq!(client.ended, Some((EndReason::Kick, true)));
+}
+
+#[test]
 fn a_disconnect_finds_the_stream_that_is_being_written() {
     let hub = hub();
     let mut client = Client::open(&subscribe(&hub, &["t"]));

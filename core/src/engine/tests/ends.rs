@@ -242,6 +242,25 @@ fn who_is_sent_away_gets_what_was_published_before_that() {
 }
 
 #[test]
+fn who_is_sent_away_as_soon_as_it_comes_gets_what_was_published_before_that_too() {
+    let mut bench = bench();
+    let (client, add) = bench.prepare(&request(&["a"]));
+    // More than one batch.
+    let mut owed: Vec<Seen> = (0..10)
+        .map(|_| Seen::Event(bench.publish(&["a"], &"x".repeat(10_000), None)))
+        .collect();
+    bench.door.send(add);
+    owed.push(Seen::Event(bench.publish(&["a"], "there", None)));
+    bench.publish(&["b"], "for others", None);
+    bench.kick(&client, Some("bye"));
+    bench.publish(&["a"], "after", None);
+    bench.settle([&client]);
+    owed.push(Seen::Other("bye".into()));
+    assert_eq!(client.seen().1, owed);
+    bench.check_empty();
+}
+
+#[test]
 fn a_hub_that_is_closed_gives_what_it_has_first() {
     let mut bench = bench();
     let client = come(&mut bench, &request(&["a"]));
