@@ -173,3 +173,20 @@ for (const [handoff, mode] of [['detach', 'detached'], ['hold', 'held']]) {
     server.close()
   })
 }
+
+for (const handoff of ['detach', 'hold', 'off']) {
+  test(`${handoff}: a stream that is ended as soon as it has begun gets what was published before that`, async () => {
+    const hub = new Hub()
+    hub.on('open', () => {
+      hub.publish('t', 'last')
+      assert.equal(hub.disconnect({ topic: 't', event: 'bye' }), 1)
+      hub.publish('t', 'never')
+    })
+    await serving(await streaming['node:http'](() => hub.subscribe('t'), { handoff }), async url => {
+      const stream = await open(url)
+      await stream.end()
+      assert.ok(stream.complete)
+      assert.deepEqual(data(stream.events), ['last', 'bye'])
+    })
+  })
+}

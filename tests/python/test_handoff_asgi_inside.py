@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from asgi_inside import ask, serving
 from ssehub import Event, HandoffError, Hub, StreamInfo, _ssehub
 from ssehub.handoff import asgi as handoff
+from ssehub.options import Handoff
 from ssehub.starlette import EventSourceResponse
 from support import eventually
 
@@ -41,6 +43,28 @@ async def test_a_client_that_leaves_while_the_server_is_watched() -> None:
         assert cycle.transport is transport
     assert told == [("open", "in-loop"), ("client", "in-loop")]
     assert hub.stats().handoffs_refused == {}
+
+
+@pytest.mark.parametrize("way", ["detach", "hold", "off"])
+async def test_a_stream_that_is_ended_as_soon_as_it_has_begun(way: Handoff) -> None:
+    """It gets what was published before that, whoever writes it."""
+    hub = Hub()
+
+    @hub.on_open
+    def on_open(info: StreamInfo) -> None:
+        hub.publish("t", "last")
+        assert hub.disconnect(topic="t", event=Event(data="bye")) == 1
+        hub.publish("t", "never")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await EventSourceResponse(hub.subscribe("t"), handoff=way)(scope, receive, send)
+
+    async with serving(app) as address:
+        reader, writer = await ask(address)
+        text = await reader.readuntil(b"\r\n0\r\n\r\n")
+        assert re.findall(rb"data: (\w+)\n", text) == [b"last", b"bye"]
+        writer.close()
+        await eventually(lambda: hub.stats().closed["kick"] == 1)
 
 
 async def test_a_hand_over_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
