@@ -7,8 +7,8 @@ use crate::delivery::{EndReason, Token};
 
 /// Whoever has streams: a selector. What the hub asks of all of them.
 pub(crate) trait Owner: Send + Sync {
-    /// Ends the streams of a key, of a topic, or of both, with a farewell. How many. Who is up to date, or
-    /// has just come, still gets what was published up to `through`, and nobody gets anything later.
+    /// Ends the streams of a key, of a topic, or of both, with a farewell. How many. Who is up to date, or has just come,
+    /// still gets what was published up to `through`, and nobody gets anything later.
     fn disconnect(
         &self,
         key: Option<&str>,

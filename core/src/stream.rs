@@ -118,6 +118,7 @@ impl Stream {
         {
             return false;
         }
+        let is_new = self.events == 0;
         self.ending = Some(Box::new(Ending {
             reason,
             at: 0,
@@ -126,19 +127,10 @@ impl Stream {
                 .ending
                 .as_ref()
                 .map_or(u64::MAX, |ending| ending.deadline),
-            through: if self.waiting || self.is_new() {
-                through
-            } else {
-                0
-            },
+            through: if self.waiting || is_new { through } else { 0 },
             last,
         }));
         true
-    }
-
-    /// Nothing that was published has been delivered yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.events == 0
     }
 
     /// Gives a connection its time in a drain.

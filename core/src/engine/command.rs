@@ -48,9 +48,7 @@ impl<S: Socket> Connections<S> {
                     if let Some(connection) = self.get(token) {
                         // It may have come just now, and have still to read what was published before that.
                         let is_behind = !connection.live && !connection.blocked;
-                        let owed = (is_behind && connection.stream.is_new())
-                            .then(|| scene.last_owed(token))
-                            .flatten();
+                        let owed = is_behind.then(|| scene.last_owed(token)).flatten();
                         let through = owed.unwrap_or(0);
                         if connection.stream.end(reason, last.clone(), through) {
                             self.serve(scene, place_of(token));

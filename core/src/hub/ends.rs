@@ -49,8 +49,7 @@ impl Hub {
         );
         let farewell = event.map(Event::encode).unwrap_or_default();
         let count = self.shared.connections.load(Ordering::Acquire);
-        let plan = self.shared.plan_drain(timeout, spread, count, &farewell);
-        let plan = Arc::new(plan);
+        let plan = Arc::new(self.shared.plan_drain(timeout, spread, count, &farewell));
         self.shared.set_plan(Some(plan.clone()));
         for owner in self.shared.owners() {
             owner.drain(&plan);

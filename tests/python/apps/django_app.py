@@ -103,7 +103,10 @@ urlpatterns = [
 
 if sys.argv[1:2] == ["runserver"]:
     from django.core.management import execute_from_command_line
+    from django.utils.autoreload import file_changed
 
+    # Its own words need a configuration of the logging.
+    file_changed.connect(lambda **_: print("a file has changed", flush=True), weak=False)
     reload = [] if "SSEHUB_TEST_RELOAD" in os.environ else ["--noreload"]
     execute_from_command_line([*sys.argv, *reload])
 else:
